@@ -1,0 +1,6 @@
+// A worker thread does not inherit the loader that runs TypeScript, so it registers its own. The folder that the
+// process was started in may hold any tsconfig.json; it has no say here.
+import { register } from 'tsx/esm/api';
+
+register({ tsconfig: false });
+await import('./worker.ts');

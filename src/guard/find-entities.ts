@@ -1,0 +1,26 @@
+import { ENTITY_KINDS, type EntityKind, type Finding, type Span } from './entities.ts';
+import { fold } from './fold.ts';
+import { findApiKeys } from './recognizers/api-key.ts';
+import { findCards } from './recognizers/card.ts';
+import { findEmails } from './recognizers/email.ts';
+import { findIbans } from './recognizers/iban.ts';
+import { findPhones } from './recognizers/phone.ts';
+import { findUsSsns } from './recognizers/us-ssn.ts';
+
+/** Each reads folded text and takes time linear in its length. */
+const RECOGNIZERS: Readonly<Record<EntityKind, (foldedText: string) => Span[]>> = {
+  email: findEmails,
+  phone: findPhones,
+  card: findCards,
+  iban: findIbans,
+  'us-ssn': findUsSsns,
+  'api-key': findApiKeys,
+};
+
+/** Every entity of the kinds, in order of kind; findings of one or of several kinds may overlap. */
+export function findEntities(text: string, kinds: ReadonlySet<EntityKind>): Finding[] {
+  const folded = fold(text);
+  return ENTITY_KINDS.filter((kind) => kinds.has(kind)).flatMap((kind) =>
+    RECOGNIZERS[kind](folded.text).map((span) => ({ kind, ...folded.toSource(span) })),
+  );
+}

@@ -1,0 +1,133 @@
+/**
+ * Replaces personal data and secrets by the name of their kind. Nothing leaves Bulkhead unredacted, so any
+ * failure here fails the whole answer.
+ */
+import { BulkheadError } from '../errors.ts';
+import { ENTITY_KINDS, type EntityKind, type Finding, type Span } from './entities.ts';
+import { findEntities } from './find-entities.ts';
+
+export interface Redaction {
+  readonly text: string;
+  /** The kinds that were found, sorted, each once. */
+  readonly kinds: readonly EntityKind[];
+  /** Where the replacements stand, in UTF-16 offsets into the redacted text, ascending. */
+  readonly spans: readonly Finding[];
+  /** Where a source offset went; one inside an entity goes to the beginning of its replacement. */
+  toRedacted(sourceOffset: number): number;
+}
+
+/** Covering one entity can bring another to light at its edge; more rounds than this is an attack. */
+const MOST_ROUNDS = 12;
+
+/**
+ * Replaces every entity of the kinds by `[kind]`. Overlapping entities become one replacement that covers
+ * all of them and carries the kind of the longest. Redacting the result again changes nothing.
+ * @throws BulkheadError `redaction_failed`, whatever went wrong
+ */
+export function redact(text: string, kinds: ReadonlySet<EntityKind>): Redaction {
+  try {
+    return redactToFixedPoint(text, kinds);
+  } catch (cause) {
+    throw new BulkheadError('redaction_failed', 'The text could not be redacted and is withheld.', { cause });
+  }
+}
+
+function redactToFixedPoint(text: string, kinds: ReadonlySet<EntityKind>): Redaction {
+  assertKnown(kinds);
+  let edits: Finding[] = [];
+  for (let round = 0; round < MOST_ROUNDS; round += 1) {
+    const spans = spansOf(edits);
+    const redacted = replaceAll(text, edits);
+    const found = findEntities(redacted, kinds);
+    if (found.length === 0) return redaction(redacted, edits, spans);
+    edits = merge([...edits, ...found.map((finding) => toSource(finding, edits, spans))]);
+  }
+  throw new Error('no fixed point');
+}
+
+function redaction(text: string, edits: readonly Finding[], spans: readonly Finding[]): Redaction {
+  return {
+    text,
+    kinds: [...new Set(edits.map((edit) => edit.kind))].sort(),
+    spans,
+    toRedacted: (offset) => Math.min(text.length, shift(offset, edits, spans)),
+  };
+}
+
+function assertKnown(kinds: ReadonlySet<EntityKind>): void {
+  const known: ReadonlySet<string> = new Set(ENTITY_KINDS);
+  for (const kind of kinds) if (!known.has(kind)) throw new Error('unknown entity kind');
+}
+
+const replacement = (kind: EntityKind): string => `[${kind}]`;
+
+/** Joins overlapping findings; the longest gives the kind, the earliest where two are as long. */
+function merge(findings: readonly Finding[]): Finding[] {
+  const ordered = [...findings].sort((a, b) => a.start - b.start || b.end - a.end);
+  const merged: Finding[] = [];
+  let widest = 0;
+  for (const finding of ordered) {
+    const last = merged.at(-1);
+    const width = finding.end - finding.start;
+    if (last === undefined || finding.start >= last.end) {
+      merged.push(finding);
+      widest = width;
+      continue;
+    }
+    const kind = width > widest ? finding.kind : last.kind;
+    widest = Math.max(widest, width);
+    merged[merged.length - 1] = { kind, start: last.start, end: Math.max(last.end, finding.end) };
+  }
+  return merged;
+}
+
+function spansOf(edits: readonly Finding[]): Finding[] {
+  let moved = 0;
+  return edits.map(({ kind, start, end }) => {
+    const from = start + moved;
+    const to = from + replacement(kind).length;
+    moved = to - end;
+    return { kind, start: from, end: to };
+  });
+}
+
+function replaceAll(text: string, edits: readonly Finding[]): string {
+  const parts: string[] = [];
+  let at = 0;
+  for (const { kind, start, end } of edits) {
+    parts.push(text.slice(at, start), replacement(kind));
+    at = end;
+  }
+  return parts.join('') + text.slice(at);
+}
+
+/** A finding in redacted text, in source offsets; a replacement that it touches is covered whole. */
+function toSource(finding: Finding, edits: readonly Finding[], spans: readonly Finding[]): Finding {
+  const last = finding.end - 1;
+  const before = lastStartingAt(spans, last);
+  const span = spans[before];
+  const edit = edits[before];
+  const isInside = span !== undefined && last < span.end;
+  const end = isInside && edit ? edit.end : shift(last, spans, edits) + 1;
+  return { kind: finding.kind, start: shift(finding.start, spans, edits), end };
+}
+
+/** Carries an offset from one side to the other; inside a span it goes to the start of its counterpart. */
+function shift(offset: number, from: readonly Span[], to: readonly Span[]): number {
+  const index = lastStartingAt(from, offset);
+  const [here, there] = [from[index], to[index]];
+  if (here === undefined || there === undefined) return Math.max(0, offset);
+  return offset < here.end ? there.start : offset - here.end + there.end;
+}
+
+/** Index of the last span that starts at or before the offset, −1 for none. */
+function lastStartingAt(spans: readonly Span[], offset: number): number {
+  let low = 0;
+  let high = spans.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((spans[middle]?.start ?? Infinity) <= offset) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}

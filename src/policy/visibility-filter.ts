@@ -1,0 +1,62 @@
+import type { ClassId } from './ids.ts';
+
+/** Inclusive on both ends. */
+export interface ClassRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * The classes a search may touch. Always a positive list: there is no form for "everything", and `nothing`
+ * means that no search is made. Ranges are ascending and hold visible ids only, never gaps: an id that is
+ * free today may be somebody's secret tomorrow.
+ */
+export type VisibilityFilter =
+  | { readonly kind: 'nothing' }
+  | {
+      readonly kind: 'classes';
+      readonly ranges: readonly [ClassRange, ...ClassRange[]];
+      /** How many classes the ranges hold. */
+      readonly size: number;
+    };
+
+export const NOTHING: VisibilityFilter = Object.freeze({ kind: 'nothing' });
+
+/** Builds the filter from class ids in any order, duplicates allowed. */
+export function visibilityFilter(ids: Iterable<ClassId>): VisibilityFilter {
+  const sorted = Int32Array.from(new Set<number>(ids)).sort();
+  const ranges: { from: number; to: number }[] = [];
+  for (const id of sorted) {
+    const last = ranges.at(-1);
+    if (last !== undefined && id === last.to + 1) last.to = id;
+    else ranges.push({ from: id, to: id });
+  }
+  const [first, ...rest] = ranges;
+  return first === undefined ? NOTHING : { kind: 'classes', ranges: [first, ...rest], size: sorted.length };
+}
+
+export function includesClass(filter: VisibilityFilter, id: ClassId): boolean {
+  if (filter.kind === 'nothing') return false;
+  let low = 0;
+  let high = filter.ranges.length - 1;
+  while (low <= high) {
+    const middle = (low + high) >> 1;
+    const range = filter.ranges[middle];
+    if (range === undefined) return false;
+    if (id < range.from) high = middle - 1;
+    else if (id > range.to) low = middle + 1;
+    else return true;
+  }
+  return false;
+}
+
+/** Keeps only the classes that pass; the result is never wider than the filter. */
+export function narrow(filter: VisibilityFilter, keep: (id: ClassId) => boolean): VisibilityFilter {
+  return visibilityFilter(filterIds(filter, keep));
+}
+
+function* filterIds(filter: VisibilityFilter, keep: (id: ClassId) => boolean): Iterable<ClassId> {
+  if (filter.kind === 'nothing') return;
+  for (const { from, to } of filter.ranges)
+    for (let id = from; id <= to; id += 1) if (keep(id as ClassId)) yield id as ClassId;
+}

@@ -1,0 +1,183 @@
+import { sql } from 'kysely';
+import { BulkheadError } from '../errors.ts';
+import type { Clearance } from '../policy/clearance.ts';
+import { classId, type Instant, instant, principalId, type TenantId, tenantId } from '../policy/ids.ts';
+import { type AssuranceCeiling, assuranceCeiling, type LabelScheme } from '../policy/label.ts';
+import type { ActorPart, Subject } from '../policy/subject.ts';
+import type { Database } from './database.ts';
+import type { ProcessRole } from './process-role.ts';
+import type { SessionContext } from './session-context.ts';
+
+/** A caller whose credentials were verified, before the directory was asked. Principals in text form. */
+export interface CallerIdentity {
+  readonly tenant: string;
+  readonly user: string;
+  /** Groups that the credential itself carries; `unknown` when it could not carry them all. */
+  readonly tokenGroups: readonly string[] | 'unknown';
+  readonly actor: string | undefined;
+  readonly acr: string | undefined;
+  readonly authTime: Instant | undefined;
+}
+
+/** Raised by every change of policy; a new incarnation starts after a restore. */
+export interface PolicyEpoch {
+  readonly incarnation: string;
+  readonly counter: number;
+}
+
+/** What the caller's rights rest on at one instant of one epoch. */
+export interface Authority {
+  readonly subject: Subject;
+  readonly displayName: string;
+  /** The request's one clock, from Postgres. */
+  readonly now: Instant;
+  readonly epoch: PolicyEpoch;
+  /** Classes interned so far. */
+  readonly watermark: number;
+  /** The next instant at which a validity interval of the tenant begins or ends. */
+  readonly boundary: Instant | undefined;
+  readonly ceiling: AssuranceCeiling;
+  readonly context: SessionContext;
+}
+
+interface Row {
+  readonly now: number;
+  readonly tenant: number;
+  readonly incarnation: string;
+  readonly counter: number;
+  readonly watermark: number;
+  readonly boundary: number | null;
+  readonly user: {
+    principal: number;
+    status: string;
+    displayName: string;
+    directoryAsOf: number | null;
+  } | null;
+  readonly principals: readonly number[];
+  readonly clearances: readonly {
+    principal: number;
+    rank: number;
+    compartments: string[];
+    from: number | null;
+    until: number | null;
+  }[];
+  readonly actor: {
+    principal: number;
+    status: string;
+    principals: readonly number[];
+    ceiling: { rank: number; compartments: string[]; containers: number[] } | null;
+  } | null;
+}
+
+/**
+ * Resolves a caller in one round trip.
+ * @throws BulkheadError `groups_unknown`, `subject_unknown`, `subject_disabled`; `policy_unavailable` when the
+ *   tenant has no policy or the database does not answer
+ */
+export async function authorize(
+  database: Database,
+  role: ProcessRole,
+  scheme: LabelScheme,
+  identity: CallerIdentity,
+): Promise<Authority> {
+  const { tokenGroups } = identity;
+  if (tokenGroups === 'unknown')
+    throw new BulkheadError(
+      'groups_unknown',
+      'Your token could not carry all your groups, so what you may read is not known. Ask an administrator to source groups from the directory.',
+    );
+  const row = await database.unitOfWork(role, undefined, async (trx) => {
+    const result = await sql<{ answer: Row | null }>`select bulkhead.authorize(
+      ${identity.tenant}, ${identity.user}, ${tokenGroups}::text[], ${identity.actor ?? null}) as answer`.execute(trx);
+    return result.rows[0]?.answer ?? null;
+  });
+  if (row === null)
+    throw new BulkheadError('policy_unavailable', `There is no tenant "${identity.tenant}". Run: bulkhead init`);
+  return toAuthority(row, identity, scheme);
+}
+
+function toAuthority(row: Row, identity: CallerIdentity, scheme: LabelScheme): Authority {
+  const { user, now } = { user: activeUser(row), now: instant(row.now) };
+  const tenant = tenantId(row.tenant);
+  const assurance = {
+    acr: identity.acr,
+    authTime: identity.authTime,
+    directoryAsOf: instant(user.directoryAsOf ?? 0),
+  };
+  const subject: Subject = {
+    tenant,
+    user: {
+      principal: principalId(user.principal),
+      name: identity.user,
+      principals: new Set(row.principals.map(principalId)),
+      clearances: row.clearances.map(toClearance),
+      assurance,
+    },
+    actor: identity.actor === undefined ? undefined : activeActor(row, identity.actor),
+  };
+  const ceiling = assuranceCeiling(scheme, assurance, now);
+  return {
+    subject,
+    displayName: user.displayName,
+    now,
+    epoch: { incarnation: row.incarnation, counter: row.counter },
+    watermark: row.watermark,
+    boundary: row.boundary === null ? undefined : instant(row.boundary),
+    ceiling,
+    context: contextOf(tenant, subject, now, ceiling),
+  };
+}
+
+function activeUser(row: Row): NonNullable<Row['user']> {
+  if (row.user === null)
+    throw new BulkheadError('subject_unknown', 'Your account is not in the directory of this service. Ask an administrator to add it.');
+  if (row.user.status !== 'active')
+    throw new BulkheadError('subject_disabled', 'Your account is disabled.');
+  return row.user;
+}
+
+function activeActor(row: Row, name: string): ActorPart {
+  if (row.actor === null)
+    throw new BulkheadError('subject_unknown', 'The service acting for you is not in the directory of this service.');
+  if (row.actor.status !== 'active')
+    throw new BulkheadError('subject_disabled', 'The service acting for you is disabled.');
+  const { ceiling } = row.actor;
+  return {
+    principal: principalId(row.actor.principal),
+    name,
+    principals: new Set(row.actor.principals.map(principalId)),
+    ceiling: ceiling
+      ? {
+          rank: ceiling.rank,
+          compartments: new Set(ceiling.compartments),
+          containers: new Set(ceiling.containers.map(classId)),
+        }
+      : undefined,
+  };
+}
+
+function toClearance(row: Row['clearances'][number]): Clearance {
+  return {
+    principal: principalId(row.principal),
+    rank: row.rank,
+    compartments: new Set(row.compartments),
+    validFrom: row.from === null ? undefined : instant(row.from),
+    validUntil: row.until === null ? undefined : instant(row.until),
+  };
+}
+
+function contextOf(
+  tenant: TenantId,
+  subject: Subject,
+  now: Instant,
+  ceiling: AssuranceCeiling,
+): SessionContext {
+  return {
+    tenant,
+    principals: subject.user.principals,
+    actor: subject.actor?.principal,
+    actorPrincipals: subject.actor?.principals ?? [],
+    now,
+    maxRank: Math.min(ceiling.authentication, ceiling.directory),
+  };
+}

@@ -1,0 +1,229 @@
+import { sql } from 'kysely';
+import type { AccessClass, Entry } from '../policy/access-class.ts';
+import {
+  type ChunkId,
+  type ClassId,
+  chunkId,
+  classId,
+  type DocumentId,
+  documentId,
+  type Instant,
+  instant,
+  principalId,
+} from '../policy/ids.ts';
+import type { Database, Work } from './database.ts';
+import type { SessionContext } from './session-context.ts';
+
+/** One chunk of a live document version, as Postgres has it now. Not to be shown before stage 6. */
+export interface StoredPassage {
+  readonly chunk: ChunkId;
+  readonly document: DocumentId;
+  readonly version: number;
+  readonly class: ClassId;
+  readonly container: string;
+  readonly ordinal: number;
+  readonly text: string;
+  readonly headingPath: readonly string[];
+  readonly startOffset: number;
+  readonly endOffset: number;
+  readonly title: string;
+  readonly source: string;
+  readonly externalId: string;
+  readonly mediaType: string;
+  readonly contentDate: Instant | undefined;
+  readonly updatedAt: Instant;
+}
+
+/** The rows, and the classes they hang from up to the root, with the caller's own entries only. */
+export interface Hydration {
+  readonly passages: readonly StoredPassage[];
+  readonly classes: ReadonlyMap<ClassId, AccessClass>;
+}
+
+export interface DocumentFilter {
+  readonly containerPath?: string | undefined;
+  readonly source?: string | undefined;
+  readonly mediaType?: string | undefined;
+  readonly from?: Instant | undefined;
+  readonly until?: Instant | undefined;
+}
+
+/** The texts and documents that one caller may read: every statement runs under row-level security. */
+export class ReadableDocuments {
+  readonly #database: Database;
+  readonly #context: SessionContext;
+
+  private constructor(database: Database, context: SessionContext) {
+    this.#database = database;
+    this.#context = context;
+  }
+
+  static as(database: Database, context: SessionContext): ReadableDocuments {
+    return new ReadableDocuments(database, context);
+  }
+
+  /** The chunks among these that the caller may read, with what `decide` needs, in one round trip. */
+  hydrate(chunks: readonly ChunkId[]): Promise<Hydration> {
+    return this.#read((trx) => hydration(trx, sql`c.id = any (${[...chunks]}::bigint[])`));
+  }
+
+  /** Every chunk of one document, in reading order; empty for a missing or a hidden one alike. */
+  hydrateDocument(document: DocumentId): Promise<Hydration> {
+    return this.#read((trx) => hydration(trx, sql`c.document_id = ${document}::uuid`));
+  }
+
+  /** The first chunks of the next documents by id: a page of the list of documents. */
+  hydratePage(filter: DocumentFilter, after: DocumentId | undefined, limit: number): Promise<Hydration> {
+    return this.#read((trx) =>
+      hydration(
+        trx,
+        sql`c.ordinal = 0 and c.document_id in (
+          select document.id from bulkhead.document where ${matches(filter)}
+            and document.id > ${after ?? '00000000-0000-0000-0000-000000000000'}::uuid
+          order by document.id limit ${limit})`,
+      ),
+    );
+  }
+
+  /** Ids of readable documents that match. A hidden document and an unknown value both match nothing. */
+  matching(filter: DocumentFilter): Promise<readonly DocumentId[]> {
+    return this.#read(async (trx) => {
+      const { rows } = await sql<{ id: string }>`
+        select document.id from bulkhead.document where ${matches(filter)}`.execute(trx);
+      return rows.map((row) => documentId(row.id));
+    });
+  }
+
+  /** How many readable chunks match, counted no further than `enough`. */
+  countChunks(
+    filter: DocumentFilter & { readonly classes?: readonly ClassId[] | undefined },
+    enough: number,
+  ): Promise<number> {
+    const inClasses = filter.classes === undefined ? sql`true` : sql`class_id = any (${[...filter.classes]}::int[])`;
+    return this.#read(async (trx) => {
+      const { rows } = await sql<{ n: number }>`
+        select count(*) as n from (
+          select 1 from bulkhead.chunk c join bulkhead.document on document.id = c.document_id and document.version = c.version
+          where ${matches(filter)} and ${inClasses} limit ${enough}) t`.execute(trx);
+      return rows[0]?.n ?? 0;
+    });
+  }
+
+  #read<T>(work: (trx: Work) => Promise<T>): Promise<T> {
+    return this.#database.unitOfWork('retrieve', this.#context, work);
+  }
+}
+
+function matches(filter: DocumentFilter) {
+  const clauses = [sql`true`];
+  if (filter.source !== undefined) clauses.push(sql`document.source = ${filter.source}`);
+  if (filter.mediaType !== undefined) clauses.push(sql`document.media_type = ${filter.mediaType}`);
+  if (filter.from !== undefined)
+    clauses.push(sql`document.content_date >= ${new Date(filter.from).toISOString()}::timestamptz`);
+  if (filter.until !== undefined)
+    clauses.push(sql`document.content_date < ${new Date(filter.until).toISOString()}::timestamptz`);
+  if (filter.containerPath !== undefined)
+    clauses.push(sql`exists (
+      select 1 from bulkhead.class_ancestor a join bulkhead.access_class k on k.id = a.ancestor_id
+      where a.class_id = document.class_id and k.path = ${filter.containerPath})`);
+  return sql.join(clauses, sql` and `);
+}
+
+interface PassageRow {
+  readonly chunk: number;
+  readonly document: string;
+  readonly version: number;
+  readonly class: number;
+  readonly container: string;
+  readonly ordinal: number;
+  readonly text: string;
+  readonly heading_path: string[];
+  readonly start_offset: number;
+  readonly end_offset: number;
+  readonly title: string;
+  readonly source: string;
+  readonly external_id: string;
+  readonly media_type: string;
+  readonly content_date: number | null;
+  readonly updated_at: number;
+}
+
+interface ClassRow {
+  readonly id: number;
+  readonly parent: number | null;
+  readonly inherits: boolean;
+  readonly rank: number | null;
+  readonly compartments: string[];
+  readonly entries:
+    | readonly { principal: number; effect: 'allow' | 'deny'; from: number | null; until: number | null }[]
+    | null;
+}
+
+/** Classes are found by walking parents, not by the flattened tree, which is what is being checked. */
+async function hydration(trx: Work, which: ReturnType<typeof sql>): Promise<Hydration> {
+  const { rows } = await sql<{ passages: PassageRow[] | null; classes: ClassRow[] | null }>`
+    with recursive
+    passage as materialized (
+      select c.id as chunk, d.id as document, d.version, d.class_id as class, k.path as container, c.ordinal, c.text,
+        c.heading_path, c.start_offset, c.end_offset, d.title, d.source, d.external_id, d.media_type,
+        bulkhead.ms(d.content_date) as content_date, bulkhead.ms(d.updated_at) as updated_at
+      from bulkhead.chunk c
+      join bulkhead.document d on d.id = c.document_id and d.version = c.version
+      join bulkhead.access_class k on k.id = d.container_id
+      where ${which}),
+    walk(id) as (
+      select class from passage
+      union
+      select k.parent_id from walk join bulkhead.access_class k on k.id = walk.id where k.parent_id is not null)
+    select
+      (select json_agg(passage order by document, ordinal) from passage) as passages,
+      (select json_agg(json_build_object('id', k.id, 'parent', k.parent_id, 'inherits', k.inherits, 'rank', k.rank,
+          'compartments', k.compartments, 'entries', (
+            select json_agg(json_build_object('principal', e.principal_id, 'effect', e.effect,
+              'from', bulkhead.ms(e.valid_from), 'until', bulkhead.ms(e.valid_until)))
+            from bulkhead.entry e where e.class_id = k.id)))
+        from walk join bulkhead.access_class k on k.id = walk.id) as classes`.execute(trx);
+  const row = rows[0];
+  return {
+    passages: (row?.passages ?? []).map(toPassage),
+    classes: new Map((row?.classes ?? []).map((cls) => [classId(cls.id), toClass(cls)])),
+  };
+}
+
+function toPassage(row: PassageRow): StoredPassage {
+  return {
+    chunk: chunkId(row.chunk),
+    document: documentId(row.document),
+    version: row.version,
+    class: classId(row.class),
+    container: row.container,
+    ordinal: row.ordinal,
+    text: row.text,
+    headingPath: row.heading_path,
+    startOffset: row.start_offset,
+    endOffset: row.end_offset,
+    title: row.title,
+    source: row.source,
+    externalId: row.external_id,
+    mediaType: row.media_type,
+    contentDate: row.content_date === null ? undefined : instant(row.content_date),
+    updatedAt: instant(row.updated_at),
+  };
+}
+
+function toClass(row: ClassRow): AccessClass {
+  return {
+    id: classId(row.id),
+    parent: row.parent === null ? undefined : classId(row.parent),
+    inherits: row.inherits,
+    label: { rank: row.rank ?? undefined, compartments: new Set(row.compartments) },
+    entries: (row.entries ?? []).map(
+      (entry): Entry => ({
+        principal: principalId(entry.principal),
+        effect: entry.effect,
+        validFrom: entry.from === null ? undefined : instant(entry.from),
+        validUntil: entry.until === null ? undefined : instant(entry.until),
+      }),
+    ),
+  };
+}

@@ -1,0 +1,37 @@
+import type { PGlite } from '@electric-sql/pglite';
+import type { PostgresPool } from 'kysely';
+
+/**
+ * kysely's own PostgresDialect over PGlite: a pool of one connection, handed out in turn. Statements without
+ * parameters go through `exec`, which takes several at once, as migrations need.
+ */
+export function pglitePool(pglite: PGlite): PostgresPool {
+  let tail: Promise<void> = Promise.resolve();
+  return {
+    async connect() {
+      const before = tail;
+      let release: () => void = () => {};
+      tail = new Promise((resolve) => {
+        release = resolve;
+      });
+      await before;
+      return {
+        query: (async (statement: string, parameters?: readonly unknown[]) => {
+          const result =
+            parameters && parameters.length > 0
+              ? await pglite.query(statement, [...parameters])
+              : (await pglite.exec(statement)).at(-1);
+          return {
+            command: statement.trimStart().split(/\s/, 1)[0]?.toUpperCase() ?? '',
+            rowCount: result?.affectedRows || (result?.rows.length ?? 0),
+            rows: result?.rows ?? [],
+          };
+        }) as never,
+        release: () => release(),
+      };
+    },
+    end: async () => {
+      await tail;
+    },
+  };
+}
