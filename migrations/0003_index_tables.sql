@@ -29,10 +29,19 @@ create table index_posting (
   term int not null,
   class_id int not null,
   chunk_id bigint not null,
-  weight real not null,
+  -- BM25, document side; bounded so that a score fits the fixed-point sum of search_chunks
+  weight real not null check (weight > 0 and weight <= 16),
   tenant_id int not null,
-  collection_id smallint not null,
-  document_id uuid not null
+  collection_id smallint not null
 );
-create index index_posting_by_term on index_posting (collection_id, tenant_id, term) include (class_id, chunk_id, weight);
-create index index_posting_by_document on index_posting (document_id);
+create index index_posting_by_term on index_posting (collection_id, tenant_id, term, class_id) include (chunk_id, weight);
+create index index_posting_by_chunk on index_posting (chunk_id);
+
+-- How many chunks each class has, so that the N of a search costs a sum over classes and not over chunks.
+create table index_class_count (
+  collection_id smallint not null references index_collection,
+  tenant_id int not null,
+  class_id int not null,
+  chunks int not null check (chunks >= 0),
+  primary key (collection_id, tenant_id, class_id)
+);

@@ -27,3 +27,7 @@ create function valid_at(valid_from timestamptz, valid_until timestamptz, at tim
 -- Milliseconds since 1970; instants are kept to the millisecond everywhere, so SQL and code compare alike.
 create function ms(at timestamptz) returns double precision language sql immutable parallel safe
   as $$ select extract(epoch from at) * 1000 $$;
+
+-- The one clock. A request reads it once, and the answer serves all three enforcers.
+create function clock() returns timestamptz language sql stable
+  as $$ select date_trunc('milliseconds', now()) $$;

@@ -193,7 +193,7 @@ $$;
 create function authorize(p_tenant text, p_user text, p_token_groups text[], p_actor text) returns json
 language plpgsql security definer set search_path = bulkhead, pg_temp as $$
 declare
-  v_now timestamptz := date_trunc('milliseconds', now());
+  v_now timestamptz := clock();
   v_tenant int;
   v_result json;
 begin

@@ -3,7 +3,7 @@ set local role bulkhead_owner;
 set local search_path = bulkhead, public;
 
 create function ctx_root() returns int language sql stable
-  as $$ select id from access_class where tenant_id = ctx_tenant() and path = '/' $$;
+  as $$ select id from bulkhead.access_class where tenant_id = bulkhead.ctx_tenant() and path = '/' $$;
 
 -- ingest: documents of the containers in which the caller holds `ingest` ---------------------------------------------
 grant select, insert, update, delete on document, document_version, chunk, chunk_embedding to bulkhead_ingest;
@@ -145,7 +145,7 @@ $$;
 set local role bulkhead_owner;
 set local search_path = bulkhead, public;
 grant execute on function ctx_tenant, ctx_principals, ctx_actor, ctx_actor_principals, ctx_now, ctx_max_rank, ctx_root,
-  valid_at, ms to bulkhead_kernel, bulkhead_search, bulkhead_ledger, bulkhead_retrieve, bulkhead_ingest,
+  valid_at, ms, clock to bulkhead_kernel, bulkhead_search, bulkhead_ledger, bulkhead_retrieve, bulkhead_ingest,
   bulkhead_indexer, bulkhead_admin, bulkhead_audit;
 reset role;
 set local role bulkhead_kernel;

@@ -61,11 +61,14 @@ export interface Embedder {
 export interface EmbedderOptions {
   /** A `manifest.json`, see model-manifest.ts. */
   readonly manifestPath: string;
-  /** Workers for passages; default: one less than there are processors, at least one. */
+  /** Workers for passages, at least 1; default: one less than there are processors. */
   readonly ingestWorkers?: number;
   /** Default 1: two workers of one thread are faster than one of two. */
   readonly threadsPerWorker?: number;
-  /** Passages computed together; default 4. With 1, no vector depends on any other text. */
+  /**
+   * Passages computed together, at least 1. Default 1: no vector then depends on any other text, and on one thread
+   * it is no slower.
+   */
   readonly batchSize?: number;
   /** Where a model of the Hub is kept; needed when the manifest names one. */
   readonly cacheFolder?: string;
@@ -94,7 +97,7 @@ export async function openEmbedder(options: EmbedderOptions): Promise<Embedder> 
     openPool({ ...shared, size: 1 }),
     openPool({ ...shared, size: ingestWorkers }),
   );
-  return new WorkerEmbedder(spec, query, ingest, options.batchSize ?? 4);
+  return new WorkerEmbedder(spec, query, ingest, options.batchSize ?? 1);
 }
 
 class WorkerEmbedder implements Embedder {

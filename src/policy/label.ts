@@ -80,7 +80,9 @@ export interface AssuranceCeiling {
 export function assuranceCeiling(scheme: LabelScheme, assurance: Assurance, now: Instant): AssuranceCeiling {
   return {
     authentication: highestAdmitted(scheme, (s) => isStrongEnough(s, assurance, now)),
-    directory: highestAdmitted(scheme, (s) => isFresh(s.maxDirectoryAgeSeconds, assurance.directoryAsOf, now)),
+    directory: highestAdmitted(scheme, (s) =>
+      isFresh(s.maxDirectoryAgeSeconds, assurance.directoryAsOf, now),
+    ),
   };
 }
 
@@ -90,7 +92,10 @@ function highestAdmitted(scheme: LabelScheme, meets: (safeguards: Safeguards) =>
 }
 
 function isStrongEnough(safeguards: Safeguards, assurance: Assurance, now: Instant): boolean {
-  if (safeguards.acr !== undefined && (assurance.acr === undefined || !safeguards.acr.includes(assurance.acr)))
+  if (
+    safeguards.acr !== undefined &&
+    (assurance.acr === undefined || !safeguards.acr.includes(assurance.acr))
+  )
     return false;
   return isFresh(safeguards.maxAuthAgeSeconds, assurance.authTime, now);
 }

@@ -8,7 +8,7 @@ export type Principal =
   | { readonly kind: 'service'; readonly issuer: string; readonly id: string }
   | { readonly kind: 'everyone' };
 
-const FORM = /^(user|group|service):([a-z0-9][a-z0-9._-]{0,62})\|([^\s|][^|\p{Cc}]{0,254})$/u;
+const FORM = /^(user|group|service):([a-z0-9][a-z0-9._-]{0,62})\|([^\s|\p{Cc}][^|\p{Cc}]{0,254})$/u;
 
 /** Reads the text form; `undefined` when it is not one. Nothing is trimmed, folded or guessed. */
 export function parsePrincipal(text: string): Principal | undefined {

@@ -88,11 +88,16 @@ export async function authorize(
     );
   const row = await database.unitOfWork(role, undefined, async (trx) => {
     const result = await sql<{ answer: Row | null }>`select bulkhead.authorize(
-      ${identity.tenant}, ${identity.user}, ${tokenGroups}::text[], ${identity.actor ?? null}) as answer`.execute(trx);
+      ${identity.tenant}, ${identity.user}, ${tokenGroups}::text[], ${identity.actor ?? null}) as answer`.execute(
+      trx,
+    );
     return result.rows[0]?.answer ?? null;
   });
   if (row === null)
-    throw new BulkheadError('policy_unavailable', `There is no tenant "${identity.tenant}". Run: bulkhead init`);
+    throw new BulkheadError(
+      'policy_unavailable',
+      `There is no tenant "${identity.tenant}". Run: bulkhead init`,
+    );
   return toAuthority(row, identity, scheme);
 }
 
@@ -130,15 +135,20 @@ function toAuthority(row: Row, identity: CallerIdentity, scheme: LabelScheme): A
 
 function activeUser(row: Row): NonNullable<Row['user']> {
   if (row.user === null)
-    throw new BulkheadError('subject_unknown', 'Your account is not in the directory of this service. Ask an administrator to add it.');
-  if (row.user.status !== 'active')
-    throw new BulkheadError('subject_disabled', 'Your account is disabled.');
+    throw new BulkheadError(
+      'subject_unknown',
+      'Your account is not in the directory of this service. Ask an administrator to add it.',
+    );
+  if (row.user.status !== 'active') throw new BulkheadError('subject_disabled', 'Your account is disabled.');
   return row.user;
 }
 
 function activeActor(row: Row, name: string): ActorPart {
   if (row.actor === null)
-    throw new BulkheadError('subject_unknown', 'The service acting for you is not in the directory of this service.');
+    throw new BulkheadError(
+      'subject_unknown',
+      'The service acting for you is not in the directory of this service.',
+    );
   if (row.actor.status !== 'active')
     throw new BulkheadError('subject_disabled', 'The service acting for you is disabled.');
   const { ceiling } = row.actor;

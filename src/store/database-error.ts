@@ -1,3 +1,5 @@
+import { isBulkheadError } from '../errors.ts';
+
 /**
  * A database error without its statement, parameters and values: drivers attach whole documents to them.
  * Quoted parts of the message are values or names and go too.
@@ -21,7 +23,7 @@ interface DriverError {
 }
 
 export function toDatabaseError(error: unknown): unknown {
-  if (!(error instanceof Error) || error instanceof DatabaseError) return error;
+  if (!(error instanceof Error) || error instanceof DatabaseError || isBulkheadError(error)) return error;
   const { code, constraint } = error as DriverError;
   if (typeof code !== 'string') return error;
   const sqlState = /^[0-9A-Z]{5}$/.test(code) ? code : '08006';

@@ -32,10 +32,15 @@ export async function migrateToLatest(db: Kysely<Schema>): Promise<readonly stri
   const migrator = new Migrator({ db, provider: new SqlFiles() });
   const { error, results } = await migrator.migrateToLatest();
   if (error !== undefined) {
-    const failed = results?.find((result) => result.status === 'Error')?.migrationName ?? 'the first migration';
-    throw new BulkheadError('internal', `The database schema could not be brought up to date: ${failed} failed.`, {
-      cause: error,
-    });
+    const failed =
+      results?.find((result) => result.status === 'Error')?.migrationName ?? 'the first migration';
+    throw new BulkheadError(
+      'internal',
+      `The database schema could not be brought up to date: ${failed} failed.`,
+      {
+        cause: error,
+      },
+    );
   }
   return (results ?? []).map((result) => result.migrationName);
 }

@@ -18,7 +18,10 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
   const kysely = connect(options, dropPower);
   const pending = await withOwner(options, pendingMigrations);
   if (pending.length > 0)
-    throw new BulkheadError('store_unsafe', `The database schema lacks ${pending.join(', ')}. Run: bulkhead migrate`);
+    throw new BulkheadError(
+      'store_unsafe',
+      `The database schema lacks ${pending.join(', ')}. Run: bulkhead migrate`,
+    );
   await refuseLostWrites(kysely);
   return new Database(postgresEngine(kysely));
 }
@@ -74,9 +77,14 @@ async function dropPower(connection: unknown): Promise<void> {
 }
 
 async function refuseLostWrites(kysely: Kysely<Schema>): Promise<void> {
-  const { rows } = await sql<{ mode: string }>`select current_setting('synchronous_commit') as mode`.execute(kysely);
+  const { rows } = await sql<{ mode: string }>`select current_setting('synchronous_commit') as mode`.execute(
+    kysely,
+  );
   if (rows[0]?.mode === 'off')
-    throw new BulkheadError('store_unsafe', 'synchronous_commit is off: a receipt could be lost after its release. Turn it on.');
+    throw new BulkheadError(
+      'store_unsafe',
+      'synchronous_commit is off: a receipt could be lost after its release. Turn it on.',
+    );
 }
 
 function postgresEngine(kysely: Kysely<Schema>): Engine {

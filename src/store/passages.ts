@@ -94,12 +94,23 @@ export class ReadableDocuments {
     });
   }
 
+  /** The classes of one container and everything below it; none for a container that does not exist. */
+  classesBelow(path: string): Promise<readonly ClassId[]> {
+    return this.#read(async (trx) => {
+      const { rows } = await sql<{ id: number }>`
+        select a.class_id as id from bulkhead.access_class k join bulkhead.class_ancestor a on a.ancestor_id = k.id
+        where k.path = ${path}`.execute(trx);
+      return rows.map((row) => classId(row.id));
+    });
+  }
+
   /** How many readable chunks match, counted no further than `enough`. */
   countChunks(
     filter: DocumentFilter & { readonly classes?: readonly ClassId[] | undefined },
     enough: number,
   ): Promise<number> {
-    const inClasses = filter.classes === undefined ? sql`true` : sql`class_id = any (${[...filter.classes]}::int[])`;
+    const inClasses =
+      filter.classes === undefined ? sql`true` : sql`class_id = any (${[...filter.classes]}::int[])`;
     return this.#read(async (trx) => {
       const { rows } = await sql<{ n: number }>`
         select count(*) as n from (

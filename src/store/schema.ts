@@ -126,5 +126,18 @@ export interface Schema {
     not_before: Generated<Date>;
     created_at: Generated<Date>;
   };
-  index_collection: { id: Generated<number>; fingerprint: string; dimension: number; live: Generated<boolean> };
+  index_collection: {
+    id: Generated<number>;
+    fingerprint: string;
+    dimension: number;
+    live: Generated<boolean>;
+  };
+  index_vector: TenantScoped & {
+    collection_id: number;
+    chunk_id: number;
+    class_id: number;
+    document_id: string;
+    version: number;
+    embedding: string;
+  };
 }

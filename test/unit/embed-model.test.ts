@@ -29,8 +29,8 @@ let embedder: Embedder;
 let oneByOne: Embedder;
 
 beforeAll(async () => {
-  embedder = await openEmbedder({ manifestPath, ingestWorkers: 2 });
-  oneByOne = await openEmbedder({ manifestPath, ingestWorkers: 1, batchSize: 1 });
+  embedder = await openEmbedder({ manifestPath, ingestWorkers: 2, batchSize: 4 });
+  oneByOne = await openEmbedder({ manifestPath, ingestWorkers: 1 });
 }, 60_000);
 
 afterAll(() => Promise.all([embedder.close(), oneByOne.close()]));

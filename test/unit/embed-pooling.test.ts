@@ -3,7 +3,7 @@ import { poolRows } from '../../src/embed/pooling.ts';
 
 /** Two rows of three tokens of two numbers; the second row has one token of padding. */
 const hidden = {
-  values: Float32Array.of(3, 0, 0, 4, 3, 4, 1, 0, 0, 1, 900, 900),
+  values: Float32Array.of(3, 0, 0, 4, 3, 4, 1, 0, 0, 1, 900, 0),
   length: 3,
   dimension: 2,
   tokenCounts: [3, 2],

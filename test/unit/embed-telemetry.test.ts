@@ -62,14 +62,19 @@ class Observed {
     return readdir(this.home, { recursive: true });
   }
 
-  /** Lets the child close its embedder and end by itself, as some reports are sent only then. */
-  async stop(): Promise<void> {
+  /** Lets the child close its embedder and end by itself, in case a report is sent only then. */
+  async finish(): Promise<void> {
     const ended = new Promise((resolve) => this.#child?.once('exit', resolve));
     this.#child?.stdin.end();
     await ended;
+  }
+
+  async clear(): Promise<void> {
     clearInterval(this.#watch);
+    this.#child?.kill('SIGKILL');
     this.#proxy?.closeAllConnections();
     this.#proxy?.close();
+    await rm(this.home, { recursive: true, force: true });
   }
 }
 
@@ -99,21 +104,23 @@ describe.runIf(process.platform === 'linux')('embedding', () => {
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }, 90_000);
 
-  afterAll(async () => {
-    await Promise.all([rm(guarded.home, { recursive: true }), rm(unguarded.home, { recursive: true })]);
-  });
+  afterAll(() => Promise.all([guarded.clear(), unguarded.clear()]));
 
   it('without the guard leaves files, opens a socket and reports home, so the observation can fail', async () => {
-    await unguarded.stop();
     expect(await unguarded.files).toContain('.cache/Microsoft');
     expect(unguarded.contacts[0]).toContain('microsoft.com');
     expect(unguarded.sockets.size).toBeGreaterThan(0);
   });
 
   it('leaves no file in the home folder, opens no socket and reports to nobody, up to its end', async () => {
-    await guarded.stop();
-    expect(await guarded.files).toEqual([]);
-    expect(guarded.contacts).toEqual([]);
-    expect([...guarded.sockets]).toEqual([]);
+    const seen = async () => ({
+      files: await guarded.files,
+      contacts: guarded.contacts,
+      sockets: [...guarded.sockets],
+    });
+    const nothing = { files: [], contacts: [], sockets: [] };
+    expect(await seen()).toEqual(nothing);
+    await guarded.finish();
+    expect(await seen()).toEqual(nothing);
   });
 });

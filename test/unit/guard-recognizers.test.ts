@@ -170,6 +170,7 @@ describe('the phone recognizer', () => {
     'UTC+02:00',
     'call 20261041 lines',
     'serial 040 66969 100',
+    'DE89 3704 0044 0532 0130 00',
   ])('leaves %s alone', (text) => {
     expect(found(text, 'phone')).toEqual([]);
   });
@@ -306,20 +307,27 @@ describe('hostile text', () => {
     seeds[kind].map((seed) => ({ kind, seed: seed.slice(0, 30), full: seed })),
   );
 
+  /** Processor time in milliseconds, so that a busy machine counts less. */
   function shortestTime(text: string, kind: EntityKind): number {
     const times = [0, 1, 2].map(() => {
-      const before = performance.now();
+      const before = process.cpuUsage();
       findEntities(text, new Set([kind]));
-      return performance.now() - before;
+      const { user, system } = process.cpuUsage(before);
+      return (user + system) / 1_000;
     });
     return Math.min(...times);
   }
 
-  // Sixteen times the text: about 16 times the work when linear, 256 times when quadratic.
-  it.each(cases)('work of $kind grows linearly on repeated $seed', { timeout: 60_000 }, ({ kind, full }) => {
-    const small = full.repeat(Math.ceil(6_400 / full.length));
-    const large = full.repeat(Math.ceil(102_400 / full.length));
-    const base = Math.max(shortestTime(small, kind), 0.5);
-    expect(shortestTime(large, kind)).toBeLessThan(base * 80);
-  });
+  // Sixteen times the text: about 16 times the work when linear, 256 times when quadratic. Other processes
+  // can spoil one measurement of linear work; they cannot make quadratic work pass.
+  it.each(cases)(
+    'work of $kind grows linearly on repeated $seed',
+    { timeout: 60_000, retry: 3 },
+    ({ kind, full }) => {
+      const small = full.repeat(Math.ceil(6_400 / full.length));
+      const large = full.repeat(Math.ceil(102_400 / full.length));
+      const base = Math.max(shortestTime(small, kind), 1);
+      expect(shortestTime(large, kind)).toBeLessThan(base * 64);
+    },
+  );
 });

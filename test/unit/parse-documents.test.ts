@@ -49,7 +49,7 @@ describe('a Markdown document', () => {
     expect(texts(markdown('3. x\n4. y'))).toEqual(['3. x\n4. y']);
     expect(texts(markdown('```sh\nls  -l\n\ncd\n```'))).toEqual(['ls  -l\n\ncd']);
     expect(texts(markdown('> said\n>\n> twice'))).toEqual(['said\n\ntwice']);
-    expect(texts(markdown('| A | B |\n|---|:-:|\n| 1 | **2** |\n| 3 |  |'))).toEqual(['A | B\n1 | 2\n3']);
+    expect(texts(markdown('| A | B |\n|---|:-:|\n| 1 | **2** |\n| 3 |  |'))).toEqual(['A | B\n1 | 2\n3 |']);
   });
 
   it('reads a wrapped paragraph as one line, with offsets that add up', () => {

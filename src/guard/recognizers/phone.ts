@@ -1,8 +1,8 @@
 import { type CountryCode, parsePhoneNumberFromString } from 'libphonenumber-js';
 import type { Span } from '../entities.ts';
 
-/** Plus, or 00 as dialled from most of the world. */
-const INTERNATIONAL = /(?<![0-9])(?:\+|00(?=[1-9 (\u00A0]))/g;
+/** Plus, or 00 as dialled from most of the world; a 00 after other digits is a group of a longer number. */
+const INTERNATIONAL = /(?<![0-9])\+|(?<![0-9][ \u00A0.-]?)00(?=[1-9 (\u00A0])/g;
 /** North American form, 3-3-4 with area and exchange codes that exist in the plan. */
 const NORTH_AMERICAN =
   /(?<![\w.-])(?:1[ .\u00A0-])?(?:\([2-9][0-9]{2}\)[ \u00A0-]?|[2-9][0-9]{2}[.-])[2-9][0-9]{2}[ .\u00A0-][0-9]{4}(?![0-9]|[.-][0-9])/g;

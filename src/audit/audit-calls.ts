@@ -1,0 +1,68 @@
+/** The functions of migrations/0009_audit.sql, typed. Each is one round trip within the caller's transaction. */
+import type { Work } from '../store/database.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import type { ReleaseGuard } from './receipt.ts';
+
+/** One record to be written; `body` is the text that is hashed. */
+export interface AuditItem {
+  readonly tenant: number;
+  readonly kind: string;
+  readonly id: string;
+  readonly body: string;
+  /** null asks for nothing to stand. */
+  readonly guard: ReleaseGuard | null;
+}
+
+export interface AppendedItem {
+  readonly status: 'appended';
+  readonly chain: number;
+  readonly seq: number;
+  /** SHA-256, hex. */
+  readonly hash: string;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+}
+
+export type ItemResult = AppendedItem | { readonly status: 'moved' };
+
+/** A chain's last record, and the last that a checkpoint covers (0 for none). */
+export interface StoredHead {
+  readonly chain: number;
+  readonly tenant: number;
+  readonly seq: number;
+  readonly hash: string;
+  readonly covered: number;
+}
+
+/** Results in the order of the items. */
+export async function appendItems(
+  trx: Work,
+  writer: string,
+  items: readonly AuditItem[],
+): Promise<readonly ItemResult[]> {
+  const results = await call<readonly ItemResult[]>(trx, 'append_audit', [writer, JSON.stringify(items)]);
+  if (results.length !== items.length) throw new Error('append_audit returned another number of results');
+  return results;
+}
+
+export function readHeads(trx: Work, writer: string): Promise<readonly StoredHead[]> {
+  return call<readonly StoredHead[]>(trx, 'audit_heads', [writer]);
+}
+
+export async function storeCheckpoints(trx: Work, checkpoints: readonly Checkpoint[]): Promise<void> {
+  await call(trx, 'add_checkpoints', [JSON.stringify(checkpoints)]);
+}
+
+async function call<T>(trx: Work, name: string, parameters: readonly string[]): Promise<T> {
+  const { result } = await trx
+    .selectNoFrom((eb) =>
+      eb
+        .fn<T>(
+          `bulkhead.${name}`,
+          parameters.map((parameter) => eb.val(parameter)),
+        )
+        .as('result'),
+    )
+    .executeTakeFirstOrThrow();
+  return result as T;
+}

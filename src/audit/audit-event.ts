@@ -1,0 +1,116 @@
+import type { ErrorCode } from '../errors.ts';
+import type { ReceiptPurpose } from './receipt.ts';
+
+/** Who did it and in which request; null where nobody is known, or no request was involved. */
+interface ByWhom {
+  readonly subject: string | null;
+  readonly actor: string | null;
+  readonly request: string | null;
+}
+
+/** Instants in milliseconds since 1970; null is open-ended. */
+interface ValidityInterval {
+  readonly from: number | null;
+  readonly until: number | null;
+}
+
+interface EntryChange extends ByWhom, ValidityInterval {
+  readonly container: string;
+  readonly document: string | null;
+  readonly principal: string;
+  readonly effect: 'allow' | 'deny';
+}
+
+interface LabelChange extends ByWhom {
+  readonly container: string;
+  readonly document: string | null;
+  readonly level: string | null;
+  readonly compartments: readonly string[];
+  readonly before: { readonly level: string | null; readonly compartments: readonly string[] };
+}
+
+interface ClearanceChange extends ByWhom, ValidityInterval {
+  readonly principal: string;
+  readonly level: string;
+  readonly compartments: readonly string[];
+}
+
+interface MembershipChange extends ByWhom, ValidityInterval {
+  readonly group: string;
+  readonly member: string;
+}
+
+interface RightChange extends ByWhom, ValidityInterval {
+  readonly container: string;
+  readonly principal: string;
+  readonly right: string;
+}
+
+interface CeilingChange extends ByWhom {
+  readonly principal: string;
+  readonly level: string;
+  readonly compartments: readonly string[];
+  readonly containers: readonly string[];
+}
+
+interface DocumentEvent extends ByWhom {
+  readonly document: string;
+  readonly version: number;
+  readonly container: string;
+  readonly source: string;
+  readonly batch: string | null;
+}
+
+/** What is recorded besides releases, by kind. Bodies name things by id or path and never hold text. */
+export interface EventBodies {
+  /** A 401, 403 or any other answer that kept something back; the route is a pattern, without ids. */
+  readonly 'request.refused': ByWhom & {
+    readonly code: ErrorCode;
+    readonly status: number;
+    readonly route: string;
+  };
+  readonly 'signin.succeeded': ByWhom & { readonly issuer: string; readonly acr: string | null };
+  readonly 'signin.failed': ByWhom & { readonly issuer: string | null; readonly code: ErrorCode };
+  readonly 'signin.ended': ByWhom & { readonly issuer: string };
+  readonly 'entry.added': EntryChange;
+  readonly 'entry.removed': EntryChange;
+  readonly 'label.changed': LabelChange;
+  readonly 'clearance.added': ClearanceChange;
+  readonly 'clearance.removed': ClearanceChange;
+  readonly 'membership.added': MembershipChange;
+  readonly 'membership.removed': MembershipChange;
+  readonly 'right.added': RightChange;
+  readonly 'right.removed': RightChange;
+  readonly 'ceiling.set': CeilingChange;
+  readonly 'ceiling.removed': ByWhom & { readonly principal: string };
+  readonly 'container.created': ByWhom & {
+    readonly container: string;
+    readonly inherits: boolean;
+    readonly level: string | null;
+    readonly compartments: readonly string[];
+  };
+  readonly 'account.changed': ByWhom & {
+    readonly principal: string;
+    readonly status: 'active' | 'disabled';
+  };
+  readonly 'directory.loaded': ByWhom & {
+    readonly source: string;
+    readonly accounts: number;
+    readonly groups: number;
+  };
+  readonly 'levels.changed': ByWhom & { readonly levels: readonly string[] };
+  readonly 'tenant.created': ByWhom & { readonly tenant: string; readonly administrator: string };
+  readonly 'document.written': DocumentEvent & { readonly contentHash: string };
+  readonly 'document.moved': DocumentEvent;
+  readonly 'document.deleted': DocumentEvent;
+  readonly 'document.quarantined': DocumentEvent & { readonly findings: readonly string[] };
+  readonly 'document.approved': DocumentEvent;
+  readonly 'batch.withdrawn': ByWhom & { readonly batch: string; readonly documents: number };
+  /** A drop by a later enforcer with nothing moved: an earlier one let through what it should not have. */
+  readonly 'alert.drift': ByWhom & { readonly purpose: ReceiptPurpose; readonly dropped: number };
+  readonly 'audit.queried': ByWhom & { readonly records: number };
+  readonly 'audit.verified': ByWhom & { readonly records: number; readonly problems: number };
+  readonly 'audit.exported': ByWhom & { readonly records: number };
+}
+
+export type EventKind = keyof EventBodies;

@@ -1,0 +1,145 @@
+import type { KeyObject } from 'node:crypto';
+import type { Database } from '../store/database.ts';
+import type { SessionContext } from '../store/session-context.ts';
+import { auditKeyId } from './audit-key.ts';
+import { chainsOf, recordsOf, type StoredChain, storedCheckpoints } from './audit-rows.ts';
+import { type Checkpoint, isSigned, readCheckpoints } from './checkpoint.ts';
+import { type Anchor, type AuditProblem, verifyChain } from './verify-chain.ts';
+
+export interface AuditVerdict {
+  readonly chains: number;
+  readonly records: number;
+  /** Empty when all is as it was written. */
+  readonly problems: readonly AuditProblem[];
+}
+
+export interface VerifyOptions {
+  /** Path of the checkpoints kept outside the database. */
+  readonly checkpointsFile: string;
+  /** Ed25519, from where the audit key is kept and not from the database. */
+  readonly publicKey: KeyObject;
+}
+
+/** A chain older than this without any checkpoint has lost them: the first is due within a minute. */
+const FIRST_CHECKPOINT_MS = 5 * 60_000;
+
+/** Checkpoints of one chain, whether or not the database still has the chain. */
+interface ChainEvidence {
+  readonly writer: string;
+  readonly stored: StoredChain | undefined;
+  readonly inFile: Checkpoint[];
+  readonly inTable: Checkpoint[];
+}
+
+/**
+ * Verifies the chains of the context's tenant. What was cut off the end after the file's last checkpoint cannot be
+ * seen; everything else can, as long as the file and the key are not the attacker's too.
+ * @throws DatabaseError
+ */
+export async function verifyTenant(
+  database: Database,
+  context: SessionContext,
+  options: VerifyOptions,
+): Promise<AuditVerdict> {
+  // the file first: what it knows is in the database, however much is added meanwhile
+  const file = await readCheckpoints(options.checkpointsFile, context.tenant);
+  const chains = await chainsOf(database, context);
+  const signed = await keepSigned(file.checkpoints, options.publicKey);
+  const signedInTable = await keepSigned(
+    await storedCheckpoints(database, context, chains),
+    options.publicKey,
+  );
+  const problems = [...unreadable(file.unreadableLines), ...signed.problems, ...signedInTable.problems];
+  let records = 0;
+  const evidence = gather(chains, signed.checkpoints, signedInTable.checkpoints);
+  for (const chain of evidence) {
+    const rows = chain.stored === undefined ? [] : recordsOf(database, context, chain.stored.chain);
+    const verdict = await verifyChain(chain.writer, rows, anchors(chain));
+    records += verdict.records;
+    problems.push(...verdict.problems, ...missingCheckpoints(chain, verdict.firstAt, context.now));
+  }
+  return { chains: evidence.length, records, problems };
+}
+
+function unreadable(lines: readonly number[]): AuditProblem[] {
+  return lines.map((line) => ({
+    writer: '',
+    seq: 0,
+    what: 'bad-signature',
+    detail: `Line ${line} of the checkpoint file is not a checkpoint.`,
+  }));
+}
+
+/** Only checkpoints that the key signed prove anything. */
+async function keepSigned(all: readonly Checkpoint[], publicKey: KeyObject) {
+  const keyId = auditKeyId(publicKey);
+  const checkpoints: Checkpoint[] = [];
+  const problems: AuditProblem[] = [];
+  for (const checkpoint of all) {
+    if (await isSigned(publicKey, checkpoint)) checkpoints.push(checkpoint);
+    else problems.push(badSignature(checkpoint, keyId));
+  }
+  return { checkpoints, problems };
+}
+
+function badSignature({ writer, seq, key }: Checkpoint, keyId: string): AuditProblem {
+  const why = key === keyId ? 'is not by the audit key' : `is by another key, ${key}`;
+  const detail = `The signature of the checkpoint at record ${seq} ${why}.`;
+  return { writer, seq, what: 'bad-signature', detail };
+}
+
+function gather(
+  chains: readonly StoredChain[],
+  inFile: readonly Checkpoint[],
+  inTable: readonly Checkpoint[],
+): readonly ChainEvidence[] {
+  const evidence = new Map<string, ChainEvidence>();
+  const of = (chain: number, writer: string, stored?: StoredChain): ChainEvidence => {
+    const key = `${chain} ${writer}`;
+    const known = evidence.get(key) ?? { writer, stored, inFile: [], inTable: [] };
+    evidence.set(key, known);
+    return known;
+  };
+  for (const stored of chains) of(stored.chain, stored.writer, stored);
+  for (const checkpoint of inFile) of(checkpoint.chain, checkpoint.writer).inFile.push(checkpoint);
+  for (const checkpoint of inTable) of(checkpoint.chain, checkpoint.writer).inTable.push(checkpoint);
+  return [...evidence.values()];
+}
+
+function anchors({ stored, inFile, inTable }: ChainEvidence): readonly Anchor[] {
+  const signed = [...inFile, ...inTable].map(({ seq, hash, at }) => ({
+    seq,
+    hash,
+    saidBy: `the checkpoint of ${new Date(at).toISOString()}`,
+  }));
+  if (stored === undefined || stored.seq === 0) return signed;
+  return [...signed, { seq: stored.seq, hash: stored.hash, saidBy: 'the head of the chain' }];
+}
+
+/** The file is written before the table: one that knows less than the table, or nothing of an old chain, was cut. */
+function missingCheckpoints(
+  { writer, inFile, inTable }: ChainEvidence,
+  firstAt: number | undefined,
+  now: number,
+): AuditProblem[] {
+  const lastInFile = highest(inFile);
+  const lastInTable = highest(inTable);
+  const problem = (seq: number, detail: string): AuditProblem[] => [
+    { writer, seq, what: 'checkpoints-missing', detail },
+  ];
+  if (lastInTable > lastInFile)
+    return problem(
+      lastInTable,
+      `The checkpoint at record ${lastInTable} is in the database and not in the file.`,
+    );
+  if (lastInFile === 0 && firstAt !== undefined && firstAt < now - FIRST_CHECKPOINT_MS)
+    return problem(
+      1,
+      'No checkpoint covers this chain, and the first was due within a minute of its first record.',
+    );
+  return [];
+}
+
+function highest(checkpoints: readonly Checkpoint[]): number {
+  return checkpoints.reduce((seq, checkpoint) => Math.max(seq, checkpoint.seq), 0);
+}

@@ -1,0 +1,161 @@
+import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { parse } from 'yaml';
+import { z } from 'zod';
+import { BulkheadError } from '../errors.ts';
+import { environmentSchema } from './environment.ts';
+import { DEFAULT_POLICY, type PolicyConfig, policySchema } from './levels.ts';
+
+const issuerSchema = z.strictObject({
+  name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/),
+  tenant: z.string().min(1),
+  issuer: z.url(),
+  audience: z.string().min(1),
+  algorithms: z.array(z.string()).min(1).default(['ES256', 'RS256', 'PS256', 'EdDSA']),
+  typ: z.array(z.string()).min(1).default(['at+jwt']),
+  jwksUri: z.url().optional(),
+  claims: z
+    .strictObject({
+      subject: z.string().default('sub'),
+      client: z.string().default('client_id'),
+      groups: z.string().optional(),
+      acr: z.string().default('acr'),
+      authTime: z.string().default('auth_time'),
+    })
+    .prefault({}),
+  groupSource: z.enum(['token', 'directory', 'both']).default('directory'),
+  clockToleranceSeconds: z.number().int().min(0).max(60).default(0),
+  maxTokenAgeSeconds: z.number().int().positive().optional(),
+});
+
+const signInSchema = z.strictObject({
+  clientId: z.string().min(1),
+  clientSecretFile: z.string().min(1).optional(),
+});
+
+const fileSchema = z.strictObject({
+  levels: z.unknown().optional(),
+  compartments: z.unknown().optional(),
+  issuers: z.array(issuerSchema).default([]),
+  signIn: signInSchema.optional(),
+});
+
+export type IssuerConfig = z.infer<typeof issuerSchema>;
+
+export interface Config {
+  readonly production: boolean;
+  readonly port: number;
+  readonly host: string;
+  /** As callers see this server; `undefined` = http://localhost:<port>. */
+  readonly publicUrl: string | undefined;
+  readonly dataFolder: string;
+  /** Absent = the embedded store in the data folder. */
+  readonly databaseUrl: string | undefined;
+  readonly databasePoolSize: number;
+  readonly modelManifest: string;
+  readonly ingestWorkers: number | undefined;
+  /** Names this process's audit chain; two processes never share one at a time. */
+  readonly auditWriter: string;
+  readonly logLevel: string;
+  /** The demo tenant with its development identity provider; never in production. */
+  readonly demo: boolean;
+  readonly policy: PolicyConfig;
+  readonly issuers: readonly IssuerConfig[];
+  readonly signIn: { readonly clientId: string; readonly clientSecret: string | undefined } | undefined;
+  /** For the command line: a bearer token, or a development account to act as. */
+  readonly token: string | undefined;
+  readonly actAs: string | undefined;
+  readonly serverUrl: string | undefined;
+}
+
+const PROJECT = resolve(import.meta.dirname, '../..');
+const DEMO_POLICY = resolve(PROJECT, 'fixtures/company/bulkhead.yaml');
+const DEFAULT_MODEL = resolve(PROJECT, 'models/all-MiniLM-L6-v2/manifest.json');
+
+/**
+ * Reads the environment and `bulkhead.yaml` once, into one frozen object. Nothing else reads `process.env`.
+ * @throws BulkheadError `config_invalid` naming every variable and field that is wrong
+ */
+export function loadConfig(environment: Readonly<Record<string, string | undefined>> = process.env): Config {
+  const env = validate(environmentSchema, environment, 'the environment');
+  const production = env.NODE_ENV === 'production';
+  const demo = !production && env.BULKHEAD_CONFIG === undefined && env.BULKHEAD_DEMO;
+  const file = readFile(env.BULKHEAD_CONFIG ?? (demo ? DEMO_POLICY : undefined));
+  const { levels, compartments, issuers, signIn } = validate(fileSchema, file.content, file.name);
+  const policy = levels === undefined ? DEFAULT_POLICY : { levels, compartments: compartments ?? [] };
+  return deepFreeze({
+    production,
+    port: env.PORT,
+    host: env.BULKHEAD_HOST,
+    publicUrl: env.BULKHEAD_URL,
+    dataFolder: resolve(env.BULKHEAD_DATA),
+    databaseUrl: env.DATABASE_URL,
+    databasePoolSize: env.DATABASE_POOL_SIZE,
+    modelManifest: resolve(env.BULKHEAD_MODEL ?? DEFAULT_MODEL),
+    ingestWorkers: env.BULKHEAD_INGEST_WORKERS,
+    auditWriter: env.BULKHEAD_WRITER,
+    logLevel: env.LOG_LEVEL,
+    demo,
+    policy: validate(policySchema, policy, file.name),
+    issuers,
+    signIn: signIn && {
+      clientId: signIn.clientId,
+      clientSecret: readSecret(signIn.clientSecretFile, file.name),
+    },
+    token: env.BULKHEAD_TOKEN,
+    actAs: env.BULKHEAD_AS,
+    serverUrl: env.BULKHEAD_SERVER,
+  });
+}
+
+function validate<T extends z.ZodType>(schema: T, value: unknown, where: string): z.output<T> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issues = result.error.issues.map((issue) => ({ path: issue.path.join('.'), message: issue.message }));
+  const list = issues.map((issue) => `${issue.path || 'the whole'}: ${issue.message}`).join('; ');
+  throw new BulkheadError('config_invalid', `The configuration in ${where} is not valid. ${list}`, {
+    issues,
+  });
+}
+
+function readFile(path: string | undefined): { name: string; content: unknown } {
+  if (path === undefined) return { name: 'the defaults', content: {} };
+  try {
+    return { name: path, content: parse(readFileSync(path, 'utf8')) ?? {} };
+  } catch (error) {
+    throw new BulkheadError(
+      'config_invalid',
+      `The configuration file ${path} could not be read: ${reason(error)}.`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+/** Secrets are files, never values in a configuration that is shown and copied. */
+function readSecret(path: string | undefined, configFile: string): string | undefined {
+  if (path === undefined) return undefined;
+  const file = resolve(dirname(configFile), path);
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    throw new BulkheadError(
+      'config_invalid',
+      `The secret file ${file} could not be read: ${reason(error)}.`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+function reason(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function deepFreeze<T extends object>(value: T): T {
+  for (const inner of Object.values(value))
+    if (typeof inner === 'object' && inner !== null && !Object.isFrozen(inner)) deepFreeze(inner);
+  return Object.freeze(value);
+}

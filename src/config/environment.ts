@@ -1,0 +1,32 @@
+import { hostname } from 'node:os';
+import { z } from 'zod';
+
+const integer = (low: number, high: number) => z.coerce.number().int().min(low).max(high);
+const flag = z.enum(['true', 'false']).transform((text) => text === 'true');
+
+/** The environment variables Bulkhead reads; the table in the README is made from the same list. */
+export const environmentSchema = z.object({
+  NODE_ENV: z.string().default('development'),
+  PORT: integer(0, 65535).default(8080),
+  BULKHEAD_HOST: z.string().min(1).default('127.0.0.1'),
+  BULKHEAD_URL: z.url().optional(),
+  BULKHEAD_DATA: z.string().min(1).default('./data'),
+  BULKHEAD_CONFIG: z.string().min(1).optional(),
+  BULKHEAD_DEMO: flag.default(true),
+  BULKHEAD_MODEL: z.string().min(1).optional(),
+  BULKHEAD_INGEST_WORKERS: integer(1, 64).optional(),
+  BULKHEAD_WRITER: z
+    .string()
+    .regex(/^[a-zA-Z0-9._-]{1,64}$/)
+    .default(
+      `all-${hostname()
+        .replace(/[^a-zA-Z0-9._-]/g, '-')
+        .slice(0, 58)}`,
+    ),
+  BULKHEAD_TOKEN: z.string().min(1).optional(),
+  BULKHEAD_AS: z.string().min(1).optional(),
+  BULKHEAD_SERVER: z.url().optional(),
+  DATABASE_URL: z.string().min(1).optional(),
+  DATABASE_POOL_SIZE: integer(1, 200).default(10),
+  LOG_LEVEL: z.enum(['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace']).default('info'),
+});

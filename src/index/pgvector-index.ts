@@ -1,0 +1,236 @@
+/**
+ * The exact index in the database itself (docs/decisions/0004). Searches run as the role `retrieve`, which may
+ * call two functions and read no index table; writes run as the role `indexer`.
+ */
+import { type RawBuilder, sql } from 'kysely';
+import { BulkheadError, isBulkheadError } from '../errors.ts';
+import type { ClassId } from '../policy/ids.ts';
+import {
+  type ChunkId,
+  chunkId,
+  classId,
+  type DocumentId,
+  documentId,
+  instant,
+  type TenantId,
+} from '../policy/ids.ts';
+import type { VisibilityFilter } from '../policy/visibility-filter.ts';
+import type { Database } from '../store/database.ts';
+import { DatabaseError } from '../store/database-error.ts';
+import { classCondition } from './class-condition.ts';
+import type {
+  EmbeddingSpace,
+  Hit,
+  IndexedPoint,
+  IndexPoint,
+  SearchRequest,
+  SearchResult,
+  VectorIndex,
+} from './vector-index.ts';
+
+/** PGlite blocks the event loop for about a millisecond a point. */
+const POINTS_PER_TRANSACTION = 32;
+
+export class PgvectorIndex implements VectorIndex {
+  readonly #database: Database;
+  readonly #collection: number;
+  readonly #space: EmbeddingSpace;
+
+  /** @param collection its row in `index_collection`, as `PgvectorCollections.open` found it */
+  constructor(database: Database, collection: number, space: EmbeddingSpace) {
+    this.#database = database;
+    this.#collection = collection;
+    this.#space = space;
+  }
+
+  async search(request: SearchRequest): Promise<SearchResult> {
+    const { tenant, dense, limit } = request;
+    this.#requireDimension(dense);
+    const rows = await this.#ask<HitRow>(
+      tenant,
+      sql`select list, chunk_id, document_id, class_id, version, score
+        from bulkhead.search_chunks(${tenant}, ${this.#space.fingerprint}, ${classes(request.visible)},
+          ${request.documents ? [...request.documents] : null}, ${vectorText(dense)}::public.vector,
+          ${[...request.terms]}, ${limit})`,
+    );
+    return { dense: hitsOf(rows, 'dense'), sparse: hitsOf(rows, 'sparse') };
+  }
+
+  async count(tenant: TenantId, visible: VisibilityFilter): Promise<number> {
+    if (visible.kind === 'nothing') return 0;
+    const rows = await this.#ask<{ chunks: number }>(
+      tenant,
+      sql`select bulkhead.count_chunks(${tenant}, ${this.#space.fingerprint}, ${classes(visible)}) as chunks`,
+    );
+    return rows[0]?.chunks ?? 0;
+  }
+
+  async upsert(points: readonly IndexPoint[]): Promise<void> {
+    for (const { embedding } of points) this.#requireDimension(embedding);
+    const distinct = [...new Map(points.map((point) => [point.chunkId, point])).values()];
+    for (let start = 0; start < distinct.length; start += POINTS_PER_TRANSACTION) {
+      const batch = distinct.slice(start, start + POINTS_PER_TRANSACTION);
+      await this.#database.unitOfWork('indexer', undefined, async (work) => {
+        await deletePostings(this.#collection, batch).execute(work);
+        await insertVectors(this.#collection, batch).execute(work);
+        await insertPostings(this.#collection, batch).execute(work);
+      });
+    }
+  }
+
+  async moveDocument(tenant: TenantId, document: DocumentId, toClass: ClassId): Promise<void> {
+    await this.#database.unitOfWork('indexer', undefined, (work) =>
+      sql`with moved as (
+          update bulkhead.index_vector set class_id = ${toClass}
+          where tenant_id = ${tenant} and document_id = ${document} and class_id <> ${toClass}
+          returning collection_id, chunk_id)
+        update bulkhead.index_posting p set class_id = ${toClass} from moved m
+        where p.chunk_id = m.chunk_id and p.collection_id = m.collection_id`.execute(work),
+    );
+  }
+
+  async removeDocument(tenant: TenantId, document: DocumentId, exceptVersion?: number): Promise<void> {
+    await this.#database.unitOfWork('indexer', undefined, (work) =>
+      sql`with removed as (
+          delete from bulkhead.index_vector
+          where tenant_id = ${tenant} and document_id = ${document}
+            and version is distinct from ${exceptVersion ?? null}::int
+          returning collection_id, chunk_id)
+        delete from bulkhead.index_posting p using removed r
+        where p.chunk_id = r.chunk_id and p.collection_id = r.collection_id`.execute(work),
+    );
+  }
+
+  async listPoints(
+    tenant: TenantId,
+    after: ChunkId | undefined,
+    limit: number,
+  ): Promise<readonly IndexedPoint[]> {
+    const rows = await this.#database.unitOfWork('indexer', undefined, (work) =>
+      work
+        .withSchema('bulkhead')
+        .selectFrom('index_vector')
+        .select(['chunk_id', 'document_id', 'version', 'class_id'])
+        .where('collection_id', '=', this.#collection)
+        .where('tenant_id', '=', tenant)
+        .$if(after !== undefined, (query) => query.where('chunk_id', '>', after ?? 0))
+        .orderBy('chunk_id')
+        .limit(limit)
+        .execute(),
+    );
+    return rows.map(pointOf);
+  }
+
+  /** One statement as the role `retrieve`, for this tenant and for no principal. */
+  async #ask<Row>(tenant: TenantId, statement: RawBuilder<unknown>): Promise<readonly Row[]> {
+    const context = {
+      tenant,
+      principals: [],
+      actor: undefined,
+      actorPrincipals: [],
+      now: instant(0),
+      maxRank: -1,
+    };
+    try {
+      const { rows } = await this.#database.unitOfWork('retrieve', context, (work) =>
+        statement.execute(work),
+      );
+      return rows as Row[];
+    } catch (error) {
+      throw toIndexError(error);
+    }
+  }
+
+  #requireDimension(embedding: Float32Array): void {
+    const { dimension, fingerprint } = this.#space;
+    if (embedding.length !== dimension)
+      throw new BulkheadError(
+        'model_changed',
+        `A vector of ${embedding.length} numbers does not belong to ${fingerprint}, which has ${dimension}.`,
+      );
+  }
+}
+
+interface PointRow {
+  readonly chunk_id: number;
+  readonly document_id: string;
+  readonly class_id: number;
+  readonly version: number;
+}
+
+interface HitRow extends PointRow {
+  readonly list: 'dense' | 'sparse';
+  readonly score: number;
+}
+
+function pointOf(row: PointRow): IndexedPoint {
+  return {
+    chunkId: chunkId(row.chunk_id),
+    documentId: documentId(row.document_id),
+    version: row.version,
+    classId: classId(row.class_id),
+  };
+}
+
+function hitsOf(rows: readonly HitRow[], list: HitRow['list']): readonly Hit[] {
+  return rows
+    .filter((row) => row.list === list)
+    .map((row) => ({ ...pointOf(row), score: row.score }))
+    .sort((a, b) => b.score - a.score || a.chunkId - b.chunkId);
+}
+
+/** @throws BulkheadError `internal` for `nothing`, which the type excludes: an empty list must never be sent */
+function classes(visible: VisibilityFilter): RawBuilder<unknown> {
+  if (visible.kind === 'nothing')
+    throw new BulkheadError('internal', 'A search was asked for a caller who may read nothing.');
+  const { from, to, ids, mask } = classCondition(visible);
+  return sql`${from}::int[], ${to}::int[], ${ids}::int[], ${mask}::bytea`;
+}
+
+function deletePostings(collection: number, batch: readonly IndexPoint[]): RawBuilder<unknown> {
+  return sql`delete from bulkhead.index_posting
+    where collection_id = ${collection} and chunk_id = any (${batch.map((point) => point.chunkId)}::bigint[])`;
+}
+
+function insertVectors(collection: number, batch: readonly IndexPoint[]): RawBuilder<unknown> {
+  return sql`insert into bulkhead.index_vector as v
+      (collection_id, chunk_id, tenant_id, class_id, document_id, version, embedding)
+    select ${collection}::smallint, chunk, tenant, class, document, version, embedding::public.vector
+    from unnest(${batch.map((point) => point.chunkId)}::bigint[], ${batch.map((point) => point.tenant)}::int[],
+      ${batch.map((point) => point.classId)}::int[], ${batch.map((point) => point.documentId)}::uuid[],
+      ${batch.map((point) => point.version)}::int[], ${batch.map((point) => vectorText(point.embedding))}::text[])
+      as t (chunk, tenant, class, document, version, embedding)
+    on conflict (chunk_id, collection_id) do update set tenant_id = excluded.tenant_id, class_id = excluded.class_id,
+      document_id = excluded.document_id, version = excluded.version, embedding = excluded.embedding`;
+}
+
+/** Sorted by term: neighbours in the index are then written together. */
+function insertPostings(collection: number, batch: readonly IndexPoint[]): RawBuilder<unknown> {
+  const terms: number[] = [];
+  const weights: number[] = [];
+  const positions: number[] = [];
+  for (const [position, point] of batch.entries())
+    for (let i = 0; i < point.terms.ids.length; i += 1) {
+      terms.push(point.terms.ids[i] ?? 0);
+      weights.push(point.terms.weights[i] ?? 0);
+      positions.push(position + 1);
+    }
+  return sql`insert into bulkhead.index_posting (collection_id, tenant_id, term, class_id, chunk_id, weight)
+    select ${collection}::smallint, (${batch.map((point) => point.tenant)}::int[])[p], term,
+      (${batch.map((point) => point.classId)}::int[])[p], (${batch.map((point) => point.chunkId)}::bigint[])[p], weight
+    from unnest(${terms}::int[], ${weights}::real[], ${positions}::int[]) as t (term, weight, p)
+    order by term`;
+}
+
+function vectorText(embedding: Float32Array): string {
+  return `[${embedding.join(',')}]`;
+}
+
+function toIndexError(error: unknown): BulkheadError {
+  if (isBulkheadError(error)) return error;
+  if (error instanceof DatabaseError && error.sqlState === '55000')
+    return new BulkheadError('model_changed', 'The live index belongs to another embedding model.', {
+      cause: error,
+    });
+  return new BulkheadError('index_unavailable', 'The index could not be searched.', { cause: error });
+}

@@ -1,0 +1,94 @@
+/**
+ * The port of every vector index. An adapter passes test/contract/vector-index.ts: what it finds, and how it
+ * scores it, depends on the points of the visible classes and on nothing else in the index.
+ */
+import type { ChunkId, ClassId, DocumentId, TenantId } from '../policy/ids.ts';
+import type { VisibilityFilter } from '../policy/visibility-filter.ts';
+
+/** Parallel arrays: distinct term ids and the weight of each. */
+export interface SparseVector {
+  readonly ids: ArrayLike<number>;
+  readonly weights: ArrayLike<number>;
+}
+
+/** One chunk in the index. It carries no text and no permission but its class. */
+export interface IndexPoint {
+  readonly chunkId: ChunkId;
+  readonly documentId: DocumentId;
+  readonly version: number;
+  readonly classId: ClassId;
+  readonly tenant: TenantId;
+  /** Unit length, so that the inner product is the cosine. */
+  readonly embedding: Float32Array;
+  /** BM25, document side (`documentTerms`); weights in (0, 16]. */
+  readonly terms: SparseVector;
+}
+
+/** At least one class: with `nothing` visible no search is made. */
+export type VisibleClasses = Extract<VisibilityFilter, { kind: 'classes' }>;
+
+export interface SearchRequest {
+  readonly tenant: TenantId;
+  readonly visible: VisibleClasses;
+  /** Searches these documents only; never admits what `visible` does not. */
+  readonly documents?: readonly DocumentId[] | undefined;
+  /** The query's embedding: unit length, as long as the collection's dimension. */
+  readonly dense: Float32Array;
+  /** Distinct term ids of the query (`queryTerms`); may be empty. */
+  readonly terms: readonly number[];
+  /** Longest length of each list, at least 1. */
+  readonly limit: number;
+}
+
+export interface Hit {
+  readonly chunkId: ChunkId;
+  readonly documentId: DocumentId;
+  readonly classId: ClassId;
+  readonly version: number;
+  readonly score: number;
+}
+
+/** Both lists by score, highest first, equal scores by chunk id. */
+export interface SearchResult {
+  /** The nearest chunks by cosine. */
+  readonly dense: readonly Hit[];
+  /** Chunks with at least one of the terms, by BM25 with N and document frequencies of the visible classes. */
+  readonly sparse: readonly Hit[];
+}
+
+export type IndexedPoint = Pick<IndexPoint, 'chunkId' | 'documentId' | 'version' | 'classId'>;
+
+/** One collection: the points of one embedding model. */
+export interface VectorIndex {
+  /** @throws BulkheadError `model_changed` if the collection is not live, `index_unavailable` if it fails */
+  search(request: SearchRequest): Promise<SearchResult>;
+  /** Adds or replaces points by chunk id. */
+  upsert(points: readonly IndexPoint[]): Promise<void>;
+  /** Gives all points of a document another class, in every collection. */
+  moveDocument(tenant: TenantId, document: DocumentId, toClass: ClassId): Promise<void>;
+  /** Removes a document's points, but for those of one version, from every collection. */
+  removeDocument(tenant: TenantId, document: DocumentId, exceptVersion?: number): Promise<void>;
+  /** How many points the classes hold. */
+  count(tenant: TenantId, visible: VisibilityFilter): Promise<number>;
+  /** A tenant's points in the order of their chunk ids, from the first after `after`. */
+  listPoints(tenant: TenantId, after: ChunkId | undefined, limit: number): Promise<readonly IndexedPoint[]>;
+}
+
+export interface EmbeddingSpace {
+  /** Of weights, tokenizer, pooling and prefix; vectors of two fingerprints are never compared. */
+  readonly fingerprint: string;
+  readonly dimension: number;
+}
+
+/** The collections of an index, of which one is live, that is, may be searched. */
+export interface VectorCollections {
+  /**
+   * The collection of a model, made if it is missing. The first one is live at once.
+   * @throws BulkheadError `model_changed` if it exists with another dimension
+   */
+  open(space: EmbeddingSpace): Promise<VectorIndex>;
+  /** Makes this collection the live one; searches see the old one or the new one. */
+  switchTo(fingerprint: string): Promise<void>;
+  /** Removes a collection and its points. @throws BulkheadError `conflict` if it is live */
+  drop(fingerprint: string): Promise<void>;
+}

@@ -1,0 +1,75 @@
+import type { DocumentId } from '../policy/ids.ts';
+import type { LabelScheme } from '../policy/label.ts';
+import { narrow, type VisibilityFilter } from '../policy/visibility-filter.ts';
+import { type Authority, authorize, type CallerIdentity } from '../store/authority.ts';
+import type { Database } from '../store/database.ts';
+import { type DocumentFilter, ReadableDocuments } from '../store/passages.ts';
+import type { Authorized, RetrieveFilters } from './stages.ts';
+import { untilSettled } from './until-settled.ts';
+import type { VisibleClasses, VisibleSets } from './visible-sets.ts';
+
+export interface AuthorizeParts {
+  readonly database: Database;
+  readonly scheme: LabelScheme;
+  readonly visibleSets: VisibleSets;
+}
+
+/**
+ * Stage 1: who asks, and what they may see now. One round trip while the visible set is cached.
+ * @throws BulkheadError as `authorize` of the store does; `authority_moved` when the epoch will not stand still
+ */
+export async function authorizeQuery(
+  parts: AuthorizeParts,
+  identity: CallerIdentity,
+  filters: RetrieveFilters,
+): Promise<Authorized> {
+  const { authority, classes } = await currentAuthority(parts, identity);
+  const readable = ReadableDocuments.as(parts.database, authority.context);
+  return {
+    identity,
+    authority,
+    visible: classes.filter,
+    ranks: classes.ranks,
+    searched: await narrowClasses(readable, classes, filters),
+    documents: await narrowDocuments(readable, filters),
+  };
+}
+
+/** The visible set is read after the authority; if the epoch moved in between, both are read again. */
+function currentAuthority(
+  parts: AuthorizeParts,
+  identity: CallerIdentity,
+): Promise<{ authority: Authority; classes: VisibleClasses }> {
+  return untilSettled(async () => {
+    const authority = await authorize(parts.database, 'retrieve', parts.scheme, identity);
+    const classes = await parts.visibleSets.of(authority);
+    return classes && { authority, classes };
+  });
+}
+
+/** An unknown container and a hidden one leave the same: nothing. */
+async function narrowClasses(
+  readable: ReadableDocuments,
+  { filter, ranks }: VisibleClasses,
+  { container, maxRank }: RetrieveFilters,
+): Promise<VisibilityFilter> {
+  if (filter.kind === 'nothing' || (container === undefined && maxRank === undefined)) return filter;
+  const below = container === undefined ? undefined : new Set(await readable.classesBelow(container));
+  return narrow(
+    filter,
+    (id) => (below?.has(id) ?? true) && (maxRank === undefined || (ranks.get(id) ?? maxRank + 1) <= maxRank),
+  );
+}
+
+async function narrowDocuments(
+  readable: ReadableDocuments,
+  filters: RetrieveFilters,
+): Promise<readonly DocumentId[] | undefined> {
+  const filter = documentFilter(filters);
+  return Object.values(filter).every((value) => value === undefined) ? undefined : readable.matching(filter);
+}
+
+/** The filters that only a document's own row can answer. */
+export function documentFilter({ source, mediaType, from, until }: RetrieveFilters): DocumentFilter {
+  return { source, mediaType, from, until };
+}

@@ -1,0 +1,31 @@
+import { weightedSum } from '../index/fusion.ts';
+import type { VectorIndex } from '../index/vector-index.ts';
+import type { Authorized, Prepared, Searched } from './stages.ts';
+
+/** Candidates per list. Fusion needs depth, not only the top. */
+const DEPTH = 200;
+/** Meaning and words count alike; bench/results says what the alternatives score. */
+const WEIGHTS = [0.5, 0.5];
+
+/**
+ * Stage 3: one call to the index, which sees visible classes only and returns ids and scores. Nothing visible
+ * means that no search is made.
+ * @throws BulkheadError `index_unavailable`
+ */
+export async function search(
+  index: VectorIndex,
+  authorized: Authorized,
+  prepared: Prepared,
+): Promise<Searched> {
+  const { searched, documents, authority } = authorized;
+  if (searched.kind === 'nothing' || documents?.length === 0) return [];
+  const { dense, sparse } = await index.search({
+    tenant: authority.subject.tenant,
+    visible: searched,
+    documents,
+    dense: prepared.vector,
+    terms: prepared.terms,
+    limit: DEPTH,
+  });
+  return weightedSum([dense, sparse], WEIGHTS);
+}

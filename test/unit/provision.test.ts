@@ -1,0 +1,197 @@
+import { join } from 'node:path';
+import { sql } from 'kysely';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { loadDirectory } from '../../src/dev/load-directory.ts';
+import { provisionPeople, provisionRights } from '../../src/ingest/provision.ts';
+import { instant } from '../../src/policy/ids.ts';
+import { Directory } from '../../src/store/directory.ts';
+import { createTenant, syncLevels } from '../../src/store/tenants.ts';
+import { openTestTenant, TEST_SCHEME, type TestTenant } from '../helpers/tenant.ts';
+
+const COMPANY = join(import.meta.dirname, '../../fixtures/company/directory.yaml');
+const NOW = instant(Date.parse('2026-11-21T09:00:00Z'));
+const KELLER = 'user:workforce|anna.keller';
+
+let tenant: TestTenant;
+beforeEach(async () => {
+  tenant = await openTestTenant();
+});
+afterEach(() => tenant.database.close());
+
+const admin = () => tenant.admin.context;
+const directory = () => Directory.as(tenant.database, admin());
+const epoch = async () => (await tenant.as('user:workforce|root')).epoch.counter;
+
+async function makeContainer(path: string): Promise<void> {
+  await tenant.database.unitOfWork('admin', admin(), async (trx) => {
+    await sql`select bulkhead.create_container(bulkhead.ctx_root(), ${path}, true, null, '{}', '[]')`.execute(
+      trx,
+    );
+  });
+}
+
+async function rows(table: 'membership' | 'clearance' | 'role_binding' | 'actor_ceiling'): Promise<number> {
+  return tenant.database.unitOfWork('admin', admin(), async (trx) => {
+    const result = await sql<{
+      n: number;
+    }>`select count(*) as n from ${sql.table(`bulkhead.${table}`)}`.execute(trx);
+    return result.rows[0]?.n ?? 0;
+  });
+}
+
+describe('a whole directory', () => {
+  it('is loaded, and loading it again raises no epoch', async () => {
+    const company = await loadDirectory(COMPANY);
+    await provisionPeople(tenant.database, admin(), company, NOW);
+    const containers = [
+      ...company.roles.map((role) => role.container),
+      ...company.services.flatMap((service) => service.ceiling?.containers ?? []),
+    ];
+    for (const path of new Set(containers)) if (path !== '/') await makeContainer(`/${path}`);
+    await provisionRights(tenant.database, admin(), company);
+    const counts = async () => ({
+      memberships: await rows('membership'),
+      clearances: await rows('clearance'),
+      bindings: await rows('role_binding'),
+      ceilings: await rows('actor_ceiling'),
+    });
+    const first = { epoch: await epoch(), ...(await counts()) };
+    expect(first.memberships).toBe(company.groups.flatMap((group) => group.members).length);
+    expect(first.clearances).toBe(company.clearances.length);
+
+    await provisionPeople(tenant.database, admin(), company, NOW);
+    await provisionRights(tenant.database, admin(), company);
+    expect({ epoch: await epoch(), ...(await counts()) }).toEqual(first);
+  });
+
+  it('disables who has left', async () => {
+    const company = await loadDirectory(COMPANY);
+    await provisionPeople(tenant.database, admin(), company, NOW);
+    const leaver = company.users.find((user) => user.status === 'left');
+    await expect(tenant.as(`user:${leaver?.issuer}|${leaver?.account}`)).rejects.toMatchObject({
+      code: 'subject_disabled',
+    });
+  });
+});
+
+describe('the directory', () => {
+  const keller = {
+    principal: KELLER,
+    source: 'workforce',
+    displayName: 'Anna Keller',
+    status: 'active' as const,
+  };
+
+  it('refuses whoever does not administer the root', async () => {
+    await directory().upsertAccounts([keller]);
+    const her = await tenant.as(KELLER);
+    await expect(
+      Directory.as(tenant.database, her.context).upsertAccounts([{ ...keller, displayName: 'Boss' }]),
+    ).rejects.toMatchObject({ sqlState: '42501' });
+  });
+
+  it('drops a member that is no longer named, at a new epoch', async () => {
+    await directory().upsertAccounts([keller]);
+    await directory().upsertGroups([{ principal: 'group:workforce|hr', displayName: 'HR' }]);
+    const members = { group: 'group:workforce|hr', members: [{ principal: KELLER }] };
+    await directory().setMembers([members]);
+    const before = await epoch();
+    expect((await tenant.as(KELLER)).subject.user.principals.size).toBe(3);
+    await directory().setMembers([{ ...members, members: [] }]);
+    expect((await tenant.as(KELLER)).subject.user.principals.size).toBe(2);
+    expect(await epoch()).toBe(before + 1);
+  });
+
+  it('names every principal that it does not have', async () => {
+    await expect(
+      directory().grantClearance([
+        { principal: 'user:workforce|a', level: 'public', compartments: [] },
+        { principal: 'user:workforce|b', level: 'public', compartments: [] },
+      ]),
+    ).rejects.toMatchObject({
+      code: 'unknown_principal',
+      detail: expect.stringContaining('user:workforce|a, user:workforce|b'),
+    });
+  });
+
+  it('refuses a level and a container that do not exist', async () => {
+    const clearance = { principal: 'everyone', level: 'cosmic', compartments: [] };
+    await expect(directory().grantClearance([clearance])).rejects.toMatchObject({ code: 'unknown_level' });
+    const binding = { principal: 'everyone', container: '/nowhere', right: 'ingest' };
+    await expect(directory().bindRight([binding])).rejects.toMatchObject({ code: 'unknown_container' });
+  });
+
+  it('grants a clearance to the millisecond and revokes it by id', async () => {
+    await directory().upsertAccounts([keller]);
+    const validUntil = instant(Date.parse('2030-01-01T00:00:00.123Z'));
+    const given = { principal: KELLER, level: 'internal', compartments: ['legal', 'heron'], validUntil };
+    await directory().grantClearance([given, { ...given, compartments: ['heron', 'legal'] }]);
+    const [held] = (await tenant.as(KELLER)).subject.user.clearances;
+    expect(held).toMatchObject({ rank: 1, compartments: new Set(['heron', 'legal']), validUntil });
+    expect(await directory().revokeClearance([1, 2, 3])).toBeGreaterThan(0);
+    expect((await tenant.as(KELLER)).subject.user.clearances).toEqual([]);
+  });
+
+  it('takes the last instant at which a source was current, never an earlier one', async () => {
+    await directory().touchSource(['workforce'], instant(NOW + 86_400_000 * 365));
+    await directory().touchSource(['workforce'], NOW);
+    expect((await tenant.as('user:workforce|root')).subject.user.assurance.directoryAsOf).toBe(
+      NOW + 86_400_000 * 365,
+    );
+  });
+
+  it('lists principals with names', async () => {
+    await directory().upsertAccounts([keller]);
+    expect(await directory().listPrincipals()).toEqual([
+      expect.objectContaining({ key: 'everyone', kind: 'everyone' }),
+      expect.objectContaining({ key: KELLER, displayName: 'Anna Keller', status: 'active' }),
+      expect.objectContaining({ key: 'user:workforce|root', displayName: 'Root' }),
+    ]);
+  });
+});
+
+describe('tenants and levels', () => {
+  const names = (...levels: string[]) => levels.map((name) => ({ name }));
+
+  it('refuses a name that is taken', async () => {
+    const admin = { principal: 'user:workforce|other', source: 'workforce', displayName: 'Other' };
+    await expect(
+      createTenant(tenant.database, { name: 'meridian', admin, rootLevel: 'public' }),
+    ).rejects.toMatchObject({ code: 'conflict' });
+  });
+
+  it('refuses a root level that is not configured', async () => {
+    const admin = { principal: 'user:workforce|other', source: 'workforce', displayName: 'Other' };
+    await expect(
+      createTenant(tenant.database, { name: 'other', admin, rootLevel: 'cosmic' }),
+    ).rejects.toMatchObject({ code: 'unknown_level' });
+  });
+
+  it('changes nothing and raises no epoch when the levels are the same', async () => {
+    const before = await epoch();
+    expect(await syncLevels(tenant.database, TEST_SCHEME.levels)).toBe(false);
+    expect(await epoch()).toBe(before);
+  });
+
+  it('carries a new order to labels and clearances and raises the epoch', async () => {
+    await directory().grantClearance([{ principal: 'everyone', level: 'internal', compartments: [] }]);
+    const before = await epoch();
+    expect(await syncLevels(tenant.database, names('open', 'public', 'internal', 'restricted'))).toBe(true);
+    const after = await tenant.as('user:workforce|root');
+    expect(after.subject.user.clearances[0]?.rank).toBe(2);
+    expect(after.epoch.counter).toBeGreaterThan(before);
+  });
+
+  it('swaps two ranks', async () => {
+    await directory().grantClearance([{ principal: 'everyone', level: 'internal', compartments: [] }]);
+    await syncLevels(tenant.database, names('public', 'confidential', 'internal', 'restricted'));
+    expect((await tenant.as('user:workforce|root')).subject.user.clearances[0]?.rank).toBe(2);
+  });
+
+  it('refuses to drop a level that a label names', async () => {
+    await expect(syncLevels(tenant.database, names('internal', 'restricted'))).rejects.toMatchObject({
+      code: 'config_invalid',
+    });
+    expect(await syncLevels(tenant.database, TEST_SCHEME.levels)).toBe(false);
+  });
+});
