@@ -82,6 +82,8 @@ begin
   end loop;
 end
 $$;
+-- foreign keys are checked as the owner, whose lock on a chain asks for the right to update one column
+grant update (id) on audit_chain to bulkhead_owner;
 create policy audit_read on audit_chain for select to bulkhead_audit using (tenant_id = (select ctx_tenant()));
 create policy audit_read on audit_record for select to bulkhead_audit using (tenant_id = (select ctx_tenant()));
 create policy audit_read on audit_checkpoint for select to bulkhead_audit

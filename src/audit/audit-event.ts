@@ -2,7 +2,7 @@ import type { ErrorCode } from '../errors.ts';
 import type { ReceiptPurpose } from './receipt.ts';
 
 /** Who did it and in which request; null where nobody is known, or no request was involved. */
-interface ByWhom {
+export interface ByWhom {
   readonly subject: string | null;
   readonly actor: string | null;
   readonly request: string | null;
@@ -51,6 +51,28 @@ interface CeilingChange extends ByWhom {
   readonly level: string;
   readonly compartments: readonly string[];
   readonly containers: readonly string[];
+  readonly before: {
+    readonly level: string;
+    readonly compartments: readonly string[];
+    readonly containers: readonly string[];
+  } | null;
+}
+
+/** Who may read one document by its own entries, besides what its container says. */
+interface DocumentAccess {
+  readonly inherits: boolean;
+  readonly entries: readonly (ValidityInterval & {
+    readonly principal: string;
+    readonly effect: 'allow' | 'deny';
+  })[];
+}
+
+/** A change that would have raised, or did widen, what its maker may read; the operation is a method's name. */
+interface OwnGain extends ByWhom {
+  readonly operation: string;
+  readonly rule: string;
+  /** The principal, container or document that was to be changed. */
+  readonly target: string;
 }
 
 interface DocumentEvent extends ByWhom {
@@ -92,7 +114,32 @@ export interface EventBodies {
   readonly 'account.changed': ByWhom & {
     readonly principal: string;
     readonly status: 'active' | 'disabled';
+    readonly before: 'active' | 'disabled';
   };
+  readonly 'account.created': ByWhom & { readonly principal: string; readonly source: string };
+  readonly 'group.created': ByWhom & { readonly principal: string };
+  readonly 'inherits.changed': ByWhom & {
+    readonly container: string;
+    readonly inherits: boolean;
+    readonly before: boolean;
+  };
+  readonly 'access.changed': ByWhom &
+    DocumentAccess & {
+      readonly container: string;
+      readonly document: string;
+      readonly before: DocumentAccess;
+    };
+  /** Somebody was told why a subject may or may not read a document. */
+  readonly explained: ByWhom & {
+    readonly document: string;
+    readonly about: string;
+    readonly aboutActor: string | null;
+    readonly decision: 'allow' | 'deny' | 'stepUp';
+  };
+  readonly 'change.refused': OwnGain & { readonly code: ErrorCode };
+  readonly 'alert.separation_of_duties': OwnGain;
+  /** An allowed change of entries, by which its maker came to read more. */
+  readonly 'alert.own_reach': OwnGain;
   readonly 'directory.loaded': ByWhom & {
     readonly source: string;
     readonly accounts: number;

@@ -41,7 +41,7 @@ export interface ChainVerdict {
 
 const GENESIS = '0'.repeat(64);
 /** How far from its place a record is looked for before it counts as changed. */
-const MOVE_DISTANCE = 1000;
+const MOVE_DISTANCE = 100;
 /** A chain that is this broken is not read further. */
 const MAX_PROBLEMS = 1000;
 

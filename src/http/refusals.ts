@@ -49,7 +49,7 @@ export class RefusalLog {
 
   /** Resolves when the record is durable, or at once when the refusal was only counted. */
   async note(refusal: Omit<Refusal, 'count'>): Promise<void> {
-    await this.#closeMinutes((minute) => this.#options.now() - minute.startedAt >= MINUTE_MS);
+    await this.#closeEnded();
     const key = `${refusal.tenant ?? ''} ${refusal.code}`;
     const minute = this.#minutes.get(key) ?? this.#open(key);
     if (minute.recorded < (this.#options.perMinute ?? 20)) {
@@ -57,6 +57,7 @@ export class RefusalLog {
       await this.#record({ ...refusal, count: 1 });
     } else {
       const count = (minute.withheld?.count ?? 0) + 1;
+      if (count === 1) setTimeout(() => void this.#closeEnded(), MINUTE_MS).unref();
       minute.withheld = { ...refusal, subject: null, actor: null, request: null, count };
     }
   }
@@ -64,6 +65,10 @@ export class RefusalLog {
   /** Writes what was only counted so far: at the end of the process. */
   async close(): Promise<void> {
     await this.#closeMinutes(() => true);
+  }
+
+  #closeEnded(): Promise<void> {
+    return this.#closeMinutes((minute) => this.#options.now() - minute.startedAt >= MINUTE_MS);
   }
 
   #open(key: string): Minute {

@@ -52,6 +52,20 @@ describe('redact', () => {
     expect(kinds).toEqual(['api-key']);
   });
 
+  it('covers partly overlapping entities whole', () => {
+    expect(redact('at +49 40 66969 100@x.example now', ALL).text).toBe('at [phone] now');
+  });
+
+  it('covers what another replacement brings to light', () => {
+    expect(redact('AKIAIOSFODNN7EXAMPLE902-555-0123', ALL).text).toBe('[api-key][phone]');
+  });
+
+  it('covers the whole of a text that was made to need round after round', () => {
+    const link = `AIza${'aB3d_'.repeat(7)}902-555-0123`;
+    expect(redact(link.repeat(3), ALL).text).toBe('[api-key][phone]'.repeat(3));
+    expect(redact(`before ${link.repeat(40)} after`, ALL).text).toMatch(/^\[(api-key|phone)\]$/);
+  });
+
   it('covers invisible characters inside an entity with it and leaves those outside', () => {
     expect(redact('a\u200Bb 41\u200B11 1111 1111 11\u200D11 c\u200B', ALL).text).toBe(
       'a\u200Bb [card] c\u200B',

@@ -61,6 +61,11 @@ describe('split', () => {
     for (const chunk of await splitText(text)) expect(chunk.text).not.toMatch(/^Top$/);
   });
 
+  it('moves a heading that would end a chunk to the next, where a heading is repeated', async () => {
+    const chunks = await splitText(`# A\n\n${paragraph(0, 3)}\n\n# A\n\n${paragraph(3, 6)}\n`);
+    for (const { text } of chunks) expect(text).not.toMatch(/\n\nA$/);
+  });
+
   it('cuts a paragraph that is too long between sentences, with exact offsets', async () => {
     const text = `${paragraph(0, 12)}`;
     const chunks = await splitText(text, {}, 'text/plain');
@@ -127,8 +132,9 @@ describe('split', () => {
     const withBreaks = async (texts: readonly string[]) =>
       (await countTokens(texts)).map((count, i) => count + (texts[i]?.match(/\n/g)?.length ?? 0) * 3);
     const text = Array.from({ length: 40 }, (_, i) => `short ${i}`).join('\n\n');
-    for (const { tokens } of await splitText(text, { countTokens: withBreaks }))
-      expect(tokens).toBeLessThanOrEqual(32);
+    for (const overlapTokens of [0, 8])
+      for (const { tokens } of await splitText(text, { countTokens: withBreaks, overlapTokens }))
+        expect(tokens).toBeLessThanOrEqual(32);
   });
 
   it.each([{ maxTokens: 7 }, { maxTokens: 32, overlapTokens: 17 }, { maxTokens: 32, overlapTokens: -1 }])(

@@ -4,7 +4,7 @@ import { BulkheadError, type FieldIssue } from '../../errors.ts';
 import { parsePrincipal } from '../../policy/principal.ts';
 import { parseYamlMapping } from './yaml.ts';
 
-export interface AccessEntry {
+interface AccessEntry {
   /** Text form, see `policy/principal.ts`. */
   readonly principal: string;
   readonly effect: 'allow' | 'deny';

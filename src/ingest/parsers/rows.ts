@@ -3,7 +3,7 @@ import { csvRecords } from './csv.ts';
 import { essence } from './media-type.ts';
 
 /** One document of a file of many. */
-export interface Row {
+interface Row {
   readonly id: string;
   readonly title: string | undefined;
   readonly text: string;

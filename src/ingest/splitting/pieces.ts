@@ -7,7 +7,7 @@ export type CountTokens = (texts: readonly string[]) => Promise<readonly number[
 type Uncounted = Omit<Piece, 'weight'>;
 
 /** Counts all at once: the counter lives in a worker, and each call is a crossing. */
-export async function weigh(pieces: readonly Uncounted[], countTokens: CountTokens): Promise<Piece[]> {
+async function weigh(pieces: readonly Uncounted[], countTokens: CountTokens): Promise<Piece[]> {
   if (pieces.length === 0) return [];
   const counts = await countTokens(pieces.map(({ segment, from, to }) => segment.text.slice(from, to)));
   return pieces.map((piece, i) => ({

@@ -1,0 +1,36 @@
+import { isUtf8 } from 'node:buffer';
+import type { MiddlewareHandler } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { BulkheadError } from '../errors.ts';
+
+const MEGABYTE = 1_000_000;
+export const JSON_BYTES = 2 * MEGABYTE;
+export const DOCUMENT_BYTES = 20 * MEGABYTE;
+
+/**
+ * Refuses a larger body by its Content-Length, or as soon as that much has come in; then, and before anything is
+ * parsed, one that is not UTF-8: decoders would repair it silently.
+ */
+export function jsonBodyUpTo(maxBytes: number): MiddlewareHandler[] {
+  const limit = bodyLimit({
+    maxSize: maxBytes,
+    onError: () => {
+      throw new BulkheadError('payload_too_large', `The body may be ${maxBytes / MEGABYTE} MB at most.`);
+    },
+  });
+  return [limit, requireUtf8];
+}
+
+const requireUtf8: MiddlewareHandler = async (c, next) => {
+  // cached by hono, which parses these bytes afterwards
+  const bytes = await c.req.arrayBuffer().catch((cause: unknown) => {
+    throw new BulkheadError('invalid_request', 'The body ended before it was complete.', { cause });
+  });
+  if (!isUtf8(bytes)) throw new BulkheadError('malformed_json', 'The body is not UTF-8.');
+  return next();
+};
+
+/** The media type of the request, in lower case and without its parameters. */
+export function mediaTypeOf(contentType: string | undefined): string {
+  return (contentType ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
+}

@@ -1,0 +1,252 @@
+/** What the API and the pages need of the rest. Main wires it; nothing here knows a database. */
+import type { FieldIssue } from '../errors.ts';
+import type { VerifiedCaller } from '../identity/verify-token.ts';
+import type { AccessEntry, AccessFields } from '../ingest/parsers/access-fields.ts';
+import type { Released } from '../retrieve/6-release.ts';
+import type { Answer } from '../retrieve/answer.ts';
+import type { DocumentList, DocumentView, ListRequest } from '../retrieve/documents.ts';
+import type { RetrieveRequest } from '../retrieve/stages.ts';
+import type { CallerIdentity } from '../store/authority.ts';
+import type { Refusal } from './refusals.ts';
+
+/** Who asks, and in which request: what every operation is called with. */
+export interface Caller {
+  readonly identity: CallerIdentity;
+  readonly requestId: string;
+}
+
+export interface Services {
+  /** @throws BulkheadError `invalid_token`, `identity_unavailable` */
+  verifyToken(token: string): Promise<VerifiedCaller>;
+  retrieve(identity: CallerIdentity, request: RetrieveRequest): Promise<Released<Answer>>;
+  readDocument(
+    identity: CallerIdentity,
+    request: { readonly requestId: string; readonly document: string },
+  ): Promise<Released<DocumentView>>;
+  listDocuments(identity: CallerIdentity, request: ListRequest): Promise<Released<DocumentList>>;
+  readonly ingest: IngestService;
+  readonly documents: DocumentAdministration;
+  readonly containers: ContainerAdministration;
+  readonly principals: PrincipalAdministration;
+  explain(caller: Caller, question: ExplainQuestion): Promise<Explanation>;
+  readonly audit: AuditService;
+  readonly maintenance: MaintenanceService;
+  /** Each part by name, and whether it works. Never throws. */
+  readiness(): Promise<Readonly<Record<string, boolean>>>;
+}
+
+/** One document as it is sent: text and media type, and what its sender wants of it. */
+export interface Upload {
+  readonly container: string;
+  readonly externalId: string;
+  readonly mediaType: string;
+  readonly bytes: Uint8Array;
+  readonly source: string;
+  readonly title?: string;
+  /** Milliseconds since 1970. */
+  readonly date?: number;
+  /** Absent fields keep what the document has. */
+  readonly access?: AccessFields;
+  /** Position in a batch, from 1. */
+  readonly line?: number;
+}
+
+export interface UploadResult {
+  readonly externalId: string;
+  readonly status: 'created' | 'replaced' | 'unchanged' | 'relabelled' | 'failed';
+  readonly documentId?: string | undefined;
+  readonly version?: number | undefined;
+  /** Passages it was split into. */
+  readonly chunks?: number | undefined;
+  readonly error?:
+    | { readonly code: string; readonly detail: string; readonly issues?: readonly FieldIssue[] | undefined }
+    | undefined;
+  readonly line?: number | undefined;
+}
+
+interface IngestService {
+  one(caller: Caller, upload: Upload): Promise<UploadResult>;
+  /**
+   * Rejects before the first result when the caller may not send at all; then no document stops the others.
+   * Results come in the order of completion, and only when the document can be found.
+   */
+  many(caller: Caller, uploads: AsyncIterable<Upload>): Promise<AsyncIterable<UploadResult>>;
+  remove(caller: Caller, document: string): Promise<void>;
+}
+
+export interface OwnLabel {
+  /** `null` leaves the level to the containers above. */
+  readonly level: string | null;
+  readonly compartments: readonly string[];
+}
+
+interface DocumentAdministration {
+  setAccess(
+    caller: Caller,
+    document: string,
+    access: { readonly entries: readonly AccessEntry[]; readonly inherits: boolean },
+  ): Promise<void>;
+  setLabel(caller: Caller, document: string, label: OwnLabel): Promise<void>;
+}
+
+export interface ContainerView {
+  readonly path: string;
+  readonly label: OwnLabel;
+  readonly inherits: boolean;
+}
+
+export interface ContainerDetail extends ContainerView {
+  readonly entries: readonly AccessEntry[];
+}
+
+/** `next` is passed as `cursor` for the next page; `undefined` on the last. */
+export interface Page<T> {
+  readonly items: readonly T[];
+  readonly next: string | undefined;
+}
+
+export interface PageRequest {
+  readonly cursor: string | undefined;
+  readonly limit: number;
+}
+
+interface ContainerAdministration {
+  list(caller: Caller, page: PageRequest): Promise<Page<{ readonly path: string }>>;
+  get(caller: Caller, path: string): Promise<ContainerDetail>;
+  create(
+    caller: Caller,
+    container: ContainerView & { readonly entries: readonly AccessEntry[] },
+  ): Promise<void>;
+  setLabel(caller: Caller, path: string, label: OwnLabel): Promise<void>;
+  setInherits(caller: Caller, path: string, inherits: boolean): Promise<void>;
+  grant(caller: Caller, path: string, entry: AccessEntry): Promise<void>;
+  revoke(caller: Caller, path: string, entry: Pick<AccessEntry, 'principal' | 'effect'>): Promise<void>;
+  bindRight(caller: Caller, path: string, right: RightGrant): Promise<void>;
+  unbindRight(
+    caller: Caller,
+    path: string,
+    right: Pick<RightGrant, 'principal' | 'right'>,
+  ): Promise<void>;
+}
+
+/** Milliseconds since 1970; half-open, an absent bound is unbounded. */
+export interface Bounds {
+  readonly validFrom?: number;
+  readonly validUntil?: number;
+}
+
+export interface RightGrant extends Bounds {
+  readonly principal: string;
+  readonly right: string;
+}
+
+export interface PrincipalView {
+  readonly principal: string;
+  readonly displayName: string;
+  readonly status?: 'active' | 'disabled' | undefined;
+}
+
+export interface ClearanceGrant extends Bounds {
+  readonly level: string;
+  readonly compartments: readonly string[];
+}
+
+interface PrincipalAdministration {
+  list(
+    caller: Caller,
+    request: PageRequest & { readonly prefix: string | undefined },
+  ): Promise<Page<PrincipalView>>;
+  create(
+    caller: Caller,
+    principal: {
+      readonly principal: string;
+      readonly displayName: string;
+      readonly email?: string;
+    },
+  ): Promise<void>;
+  setStatus(caller: Caller, principal: string, status: 'active' | 'disabled'): Promise<void>;
+  addMember(caller: Caller, group: string, member: string, bounds: Bounds): Promise<void>;
+  removeMember(caller: Caller, group: string, member: string): Promise<void>;
+  grantClearance(caller: Caller, principal: string, clearance: ClearanceGrant): Promise<void>;
+  /** Takes back the clearances of exactly this level and these compartments. */
+  revokeClearance(
+    caller: Caller,
+    principal: string,
+    clearance: Pick<ClearanceGrant, 'level' | 'compartments'>,
+  ): Promise<void>;
+  setCeiling(
+    caller: Caller,
+    service: string,
+    ceiling: {
+      readonly level: string;
+      readonly compartments: readonly string[];
+      readonly containers: readonly string[];
+    },
+  ): Promise<void>;
+}
+
+export interface ExplainQuestion {
+  readonly document: string;
+  /** Absent: the caller. */
+  readonly subject?: string;
+  readonly actor?: string;
+}
+
+export interface Explanation {
+  readonly decision: 'allow' | 'deny' | 'stepUp';
+  readonly reason?: string | undefined;
+  readonly label: { readonly level: string; readonly compartments: readonly string[] } | null;
+  /** Sentences for a person. */
+  readonly steps: readonly string[];
+}
+
+export interface AuditRecord {
+  readonly writer: string;
+  readonly seq: number;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  readonly kind: string;
+  readonly id: string;
+  readonly body: unknown;
+  readonly hash: string;
+}
+
+interface AuditService {
+  list(
+    caller: Caller,
+    request: PageRequest & { readonly kind: string | undefined },
+  ): Promise<Page<AuditRecord>>;
+  verify(caller: Caller): Promise<{
+    readonly chains: number;
+    readonly records: number;
+    readonly problems: readonly {
+      readonly writer: string;
+      readonly seq: number;
+      readonly what: string;
+      readonly detail: string;
+    }[];
+  }>;
+  refused(refusal: Refusal): Promise<void>;
+  signIn(event: SignInEvent): Promise<void>;
+}
+
+export type SignInEvent =
+  | { readonly kind: 'succeeded'; readonly caller: Caller; readonly issuer: string; readonly acr: string | null }
+  | { readonly kind: 'failed'; readonly issuer: string | null; readonly code: string; readonly requestId: string }
+  | { readonly kind: 'ended'; readonly caller: Caller; readonly issuer: string };
+
+interface MaintenanceService {
+  /** Compares the index with the database, and repairs it when told to. Counts of the caller's tenant. */
+  doctor(
+    caller: Caller,
+    options: { readonly repair: boolean },
+  ): Promise<{
+    readonly missing: number;
+    readonly stale: number;
+    readonly misplaced: number;
+    readonly orphaned: number;
+    readonly repaired: boolean;
+  }>;
+  /** Embeds every passage with the configured model and switches to it. */
+  reembed(caller: Caller): Promise<{ readonly chunks: number; readonly fingerprint: string }>;
+}

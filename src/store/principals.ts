@@ -1,0 +1,118 @@
+import { sql } from 'kysely';
+import { type PrincipalId, principalId } from '../policy/ids.ts';
+import type { Work } from './database.ts';
+import type { PrincipalRow } from './directory.ts';
+
+/** Instants in milliseconds since 1970; `null` is unbounded. */
+export interface MembershipRow {
+  readonly member: string;
+  readonly memberId: PrincipalId;
+  readonly from: number | null;
+  readonly until: number | null;
+}
+
+export interface ClearanceRow {
+  readonly id: number;
+  readonly principal: string;
+  readonly level: string;
+  readonly compartments: readonly string[];
+  readonly from: number | null;
+  readonly until: number | null;
+}
+
+export interface CeilingRow {
+  readonly level: string;
+  readonly compartments: readonly string[];
+  readonly containers: readonly string[];
+}
+
+/** Reading the directory in a unit of work of role `admin`, which sees all of the tenant: admin asks for the right. */
+export class Principals {
+  readonly #trx: Work;
+
+  private constructor(trx: Work) {
+    this.#trx = trx;
+  }
+
+  static within(trx: Work): Principals {
+    return new Principals(trx);
+  }
+
+  /** By key, after `after`: those whose key or display name begins with the prefix, letter case aside. */
+  async list(prefix: string, after: string, limit: number): Promise<readonly PrincipalRow[]> {
+    const { rows } = await sql<PrincipalRow>`
+      select * from (${PRINCIPALS}) t
+      where key collate "C" > ${after}
+        and (starts_with(lower(key), lower(${prefix})) or starts_with(lower("displayName"), lower(${prefix})))
+      order by key collate "C" limit ${limit}`.execute(this.#trx);
+    return rows;
+  }
+
+  async find(key: string): Promise<PrincipalRow | undefined> {
+    const { rows } = await sql<PrincipalRow>`select * from (${PRINCIPALS}) t where key = ${key}`.execute(this.#trx);
+    return rows[0];
+  }
+
+  /** The ids of those that exist. */
+  async idsOf(keys: readonly string[]): Promise<ReadonlyMap<string, PrincipalId>> {
+    const { rows } = await sql<{ key: string; id: number }>`
+      select key, id from bulkhead.principal where key = any (${[...keys]}::text[])`.execute(this.#trx);
+    return new Map(rows.map(({ key, id }) => [key, principalId(id)]));
+  }
+
+  async byIds(ids: Iterable<PrincipalId>): Promise<readonly PrincipalRow[]> {
+    const { rows } = await sql<PrincipalRow>`
+      select * from (${PRINCIPALS}) t where id = any (${[...ids]}::int[])`.execute(this.#trx);
+    return rows;
+  }
+
+  /** A group's own members; what is inside a member group is not listed. */
+  async membersOf(group: string): Promise<readonly MembershipRow[]> {
+    const { rows } = await sql<MembershipRow>`
+      select p.key as member, p.id as "memberId", bulkhead.ms(m.valid_from) as "from", bulkhead.ms(m.valid_until) as until
+      from bulkhead.membership m join bulkhead.principal p on p.id = m.member_id
+      join bulkhead.principal g on g.id = m.group_id
+      where g.key = ${group} order by p.key collate "C"`.execute(this.#trx);
+    return rows;
+  }
+
+  async clearancesOf(key: string): Promise<readonly ClearanceRow[]> {
+    const { rows } = await sql<ClearanceRow>`${CLEARANCES} where p.key = ${key} order by k.id`.execute(this.#trx);
+    return rows;
+  }
+
+  async findClearance(id: number): Promise<ClearanceRow | undefined> {
+    const { rows } = await sql<ClearanceRow>`${CLEARANCES} where k.id = ${id}`.execute(this.#trx);
+    return rows[0];
+  }
+
+  async ceilingOf(key: string): Promise<CeilingRow | undefined> {
+    const { rows } = await sql<CeilingRow>`
+      select a.level, a.compartments, array(select c.path from bulkhead.access_class c
+        where c.id = any (a.containers) order by c.path collate "C") as containers
+      from bulkhead.actor_ceiling a join bulkhead.principal p on p.id = a.principal_id where p.key = ${key}`.execute(
+      this.#trx,
+    );
+    return rows[0];
+  }
+
+  /** One row. Needs `administer` on the root. @returns whether there is such an account */
+  async setStatus(key: string, status: 'active' | 'disabled'): Promise<boolean> {
+    const { rows } = await sql`
+      update bulkhead.directory_account a set status = ${status} from bulkhead.principal p
+      where p.id = a.principal_id and p.key = ${key} returning a.principal_id`.execute(this.#trx);
+    return rows.length > 0;
+  }
+}
+
+const PRINCIPALS = sql`
+  select p.id, p.key, p.kind, coalesce(a.display_name, g.display_name, p.key) as "displayName",
+    coalesce(a.status, 'active') as status
+  from bulkhead.principal p
+  left join bulkhead.directory_account a on a.principal_id = p.id
+  left join bulkhead.directory_group g on g.principal_id = p.id`;
+
+const CLEARANCES = sql`
+  select k.id, p.key as principal, k.level, k.compartments, bulkhead.ms(k.valid_from) as "from",
+    bulkhead.ms(k.valid_until) as until
+  from bulkhead.clearance k join bulkhead.principal p on p.id = k.principal_id`;

@@ -1,0 +1,90 @@
+import { sql } from 'kysely';
+import { type ClassId, classId, type PrincipalId, principalId } from '../policy/ids.ts';
+import type { PolicyEpoch } from './authority.ts';
+import type { Work } from './database.ts';
+
+/** What can be bound besides reading; `unmask:<kind>` lets a kind of entity be shown. */
+export const RIGHTS = ['ingest', 'label', 'grant', 'audit', 'administer'] as const;
+export type Right = (typeof RIGHTS)[number];
+
+/** A role binding as it is stored. Instants in milliseconds since 1970. */
+export interface BindingRow {
+  readonly id: number;
+  readonly principal: string;
+  readonly container: string;
+  readonly right: string;
+  readonly from: number | null;
+  readonly until: number | null;
+}
+
+/**
+ * Makes this the only change of the tenant's policy until the transaction ends, and says which epoch it starts
+ * from. Comes first in a unit of work of role `admin`; the audit log's locks come last.
+ */
+export async function lockPolicy(trx: Work): Promise<PolicyEpoch> {
+  const { rows } = await sql<PolicyEpoch>`select incarnation, counter from bulkhead.lock_policy()`.execute(trx);
+  if (rows[0] === undefined) throw new Error('the tenant has no policy epoch');
+  return rows[0];
+}
+
+/** The rights that the caller of this unit of work holds on a class, an acting service's limits counted. */
+export async function rightsOn(trx: Work, cls: ClassId): Promise<ReadonlySet<Right>> {
+  const { rows } = await sql<{ right: Right }>`
+    select r as "right" from unnest(${[...RIGHTS]}::text[]) r where bulkhead.holds_right(${cls}, r)`.execute(trx);
+  return new Set(rows.map((row) => row.right));
+}
+
+export async function rootContainer(trx: Work): Promise<ClassId> {
+  const { rows } = await sql<{ id: number }>`select bulkhead.ctx_root() as id`.execute(trx);
+  return classId(rows[0]?.id ?? Number.NaN);
+}
+
+/** Whether the caller may grant on any container at all. */
+export async function grantsAnywhere(trx: Work): Promise<boolean> {
+  const { rows } = await sql`
+    select 1 from bulkhead.role_binding b
+    join bulkhead.class_ancestor a on a.ancestor_id = b.container_id
+    where b.right_name = 'grant' and b.principal_id = any ((select bulkhead.ctx_principals())::int[])
+      and bulkhead.holds_right(a.class_id, 'grant') limit 1`.execute(trx);
+  return rows.length > 0;
+}
+
+/**
+ * The principals and every group that holds one of them, directly or not, now or at another time: `everyone`
+ * only when it is among them.
+ */
+export async function groupsAround(
+  trx: Work,
+  principals: Iterable<PrincipalId>,
+): Promise<ReadonlySet<PrincipalId>> {
+  const { rows } = await sql<{ id: number }>`
+    with recursive held(id) as (
+      select unnest(${[...principals]}::int[])
+      union
+      select m.group_id from held join bulkhead.membership m on m.member_id = held.id)
+    select id from held`.execute(trx);
+  return new Set(rows.map((row) => principalId(row.id)));
+}
+
+/** The bindings of a principal. */
+export async function bindingsOf(trx: Work, key: string): Promise<readonly BindingRow[]> {
+  const { rows } = await sql<BindingRow>`${BINDINGS} where p.key = ${key} order by b.id`.execute(trx);
+  return rows;
+}
+
+export async function findBinding(trx: Work, id: number): Promise<(BindingRow & { classId: ClassId }) | undefined> {
+  const { rows } = await sql<BindingRow & { classId: ClassId }>`${BINDINGS} where b.id = ${id}`.execute(trx);
+  return rows[0];
+}
+
+/** @returns whether there was one and the caller may take it away */
+export async function removeBinding(trx: Work, id: number): Promise<boolean> {
+  const { rows } = await sql`delete from bulkhead.role_binding where id = ${id} returning id`.execute(trx);
+  return rows.length > 0;
+}
+
+const BINDINGS = sql`
+  select b.id, p.key as principal, c.path as container, b.right_name as "right", c.id as "classId",
+    bulkhead.ms(b.valid_from) as "from", bulkhead.ms(b.valid_until) as until
+  from bulkhead.role_binding b join bulkhead.principal p on p.id = b.principal_id
+  join bulkhead.access_class c on c.id = b.container_id`;
