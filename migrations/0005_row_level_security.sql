@@ -105,3 +105,9 @@ end
 $$;
 -- a tenant is looked up by name before there is a context
 create policy kernel_tenant on tenant for select to bulkhead_kernel using (true);
+
+-- epoch: every tenant's counter, whatever the context of the one who changes policy ---------------------------------
+grant select (tenant_id, counter), update (counter) on policy_epoch to bulkhead_epoch;
+grant select (id, tenant_id, kind, created_xid) on access_class to bulkhead_epoch;
+create policy epoch_counter on policy_epoch to bulkhead_epoch using (true);
+create policy epoch_class on access_class for select to bulkhead_epoch using (true);

@@ -31,45 +31,6 @@ begin
 end
 $$;
 
--- The epoch ----------------------------------------------------------------------------------------------------
-
-create function raise_epoch(p_tenant int) returns void
-language sql security definer set search_path = bulkhead, pg_temp as $$
-  update policy_epoch set counter = counter + 1 where tenant_id = p_tenant
-$$;
-
-create function raise_epoch_of_new() returns trigger
-language plpgsql security definer set search_path = bulkhead, pg_temp as $$
-begin
-  perform raise_epoch(t.tenant_id) from (select distinct tenant_id from changed) t;
-  return null;
-end
-$$;
-
--- Entries of an ad-hoc class are what it was interned by, so they never change; entries that come with a new
--- class need no new epoch, since no cached visible set has heard of it.
-create function raise_epoch_of_entry() returns trigger
-language plpgsql security definer set search_path = bulkhead, pg_temp as $$
-begin
-  if exists (select 1 from changed e join access_class c on c.id = e.class_id
-             where c.kind = 'adhoc' and c.created_xid <> pg_current_xact_id()) then
-    raise exception 'entries of an interned class are immutable' using errcode = '55000';
-  end if;
-  perform raise_epoch(t.tenant_id) from (
-    select distinct e.tenant_id from changed e join access_class c on c.id = e.class_id
-    where c.created_xid <> pg_current_xact_id()) t;
-  return null;
-end
-$$;
-
-create function raise_epoch_of_class() returns trigger
-language plpgsql security definer set search_path = bulkhead, pg_temp as $$
-begin
-  perform raise_epoch(new.tenant_id);
-  return null;
-end
-$$;
-
 -- Class ids ----------------------------------------------------------------------------------------------------
 
 -- The next id of the container's block; a new block of 64 when it is used up.
@@ -246,6 +207,58 @@ reset role;
 set local role bulkhead_owner;
 set local search_path = bulkhead, public;
 revoke create on schema bulkhead from bulkhead_kernel;
+grant create on schema bulkhead to bulkhead_epoch;
+reset role;
+set local role bulkhead_epoch;
+set local search_path = bulkhead, public;
+
+-- The epoch ----------------------------------------------------------------------------------------------------
+
+-- A change of policy that cannot raise the epoch does not happen.
+create function raise_epoch(p_tenant int) returns void
+language plpgsql security definer set search_path = bulkhead, pg_temp as $$
+begin
+  update policy_epoch set counter = counter + 1 where tenant_id = p_tenant;
+  if not found then raise exception 'tenant % has no policy epoch', p_tenant using errcode = '55000'; end if;
+end
+$$;
+
+create function raise_epoch_of_new() returns trigger
+language plpgsql security definer set search_path = bulkhead, pg_temp as $$
+begin
+  perform raise_epoch(t.tenant_id) from (select distinct tenant_id from changed) t;
+  return null;
+end
+$$;
+
+-- Entries of an ad-hoc class are what it was interned by, so they never change; entries that come with a new
+-- class need no new epoch, since no cached visible set has heard of it.
+create function raise_epoch_of_entry() returns trigger
+language plpgsql security definer set search_path = bulkhead, pg_temp as $$
+begin
+  if exists (select 1 from changed e join access_class c on c.id = e.class_id
+             where c.kind = 'adhoc' and c.created_xid <> pg_current_xact_id()) then
+    raise exception 'entries of an interned class are immutable' using errcode = '55000';
+  end if;
+  perform raise_epoch(t.tenant_id) from (
+    select distinct e.tenant_id from changed e join access_class c on c.id = e.class_id
+    where c.created_xid <> pg_current_xact_id()) t;
+  return null;
+end
+$$;
+
+create function raise_epoch_of_class() returns trigger
+language plpgsql security definer set search_path = bulkhead, pg_temp as $$
+begin
+  perform raise_epoch(new.tenant_id);
+  return null;
+end
+$$;
+
+reset role;
+set local role bulkhead_owner;
+set local search_path = bulkhead, public;
+revoke create on schema bulkhead from bulkhead_epoch;
 
 -- Triggers: no change of policy is possible without a new epoch.
 do $$

@@ -24,8 +24,9 @@ export interface AdminParts {
   readonly audit: AuditLog;
 }
 
-/** What every operation is given besides its own input. */
-export interface AdminRequest {
+/** Who asks, and in which request: what every operation is given besides its own input. */
+export interface AdminCaller {
+  readonly identity: CallerIdentity;
   readonly requestId: string;
 }
 
@@ -61,8 +62,7 @@ const ATTEMPTS = 3;
  */
 export async function makeChange<T, R>(
   parts: AdminParts,
-  identity: CallerIdentity,
-  { requestId }: AdminRequest,
+  { identity, requestId }: AdminCaller,
   change: Change<T, R>,
 ): Promise<R> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {

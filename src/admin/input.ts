@@ -1,6 +1,6 @@
 /** What the operations are given, checked against configuration and directory. */
 import { BulkheadError } from '../errors.ts';
-import type { Instant, PrincipalId } from '../policy/ids.ts';
+import { type Instant, instant, type PrincipalId } from '../policy/ids.ts';
 import type { LabelScheme, OwnLabel } from '../policy/label.ts';
 import type { Validity } from '../policy/validity.ts';
 import type { NewEntry } from '../store/containers.ts';
@@ -13,8 +13,14 @@ export interface LabelInput {
   readonly compartments: readonly string[];
 }
 
-/** A principal by its text form, see policy/principal.ts. Instants in milliseconds since 1970. */
-export interface EntryInput extends Validity {
+/** Milliseconds since 1970; half-open, an absent bound is unbounded. */
+export interface Bounds {
+  readonly validFrom?: number | undefined;
+  readonly validUntil?: number | undefined;
+}
+
+/** A principal by its text form, see policy/principal.ts. */
+export interface EntryInput extends Bounds {
   readonly principal: string;
   readonly effect: 'allow' | 'deny';
 }
@@ -42,10 +48,13 @@ function rankOf(scheme: LabelScheme, name: string): number | undefined {
 }
 
 /** @throws BulkheadError `invalid_request` for an interval that holds no instant */
-export function readValidity({ validFrom, validUntil }: Validity, path = 'valid_until'): Validity {
+export function readValidity({ validFrom, validUntil }: Bounds, path = 'valid_until'): Validity {
   if (validFrom !== undefined && validUntil !== undefined && validUntil <= validFrom)
     throw invalid(path, 'must be later than the beginning');
-  return { validFrom, validUntil };
+  return {
+    validFrom: validFrom === undefined ? undefined : instant(validFrom),
+    validUntil: validUntil === undefined ? undefined : instant(validUntil),
+  };
 }
 
 /** @throws BulkheadError `unknown_principal`, `invalid_request` */
@@ -82,6 +91,9 @@ export function invalid(path: string, message: string): BulkheadError {
 }
 
 /** As the audit log writes an interval: `null` is unbounded. */
-export function interval({ validFrom, validUntil }: Validity): { from: Instant | null; until: Instant | null } {
+export function interval({ validFrom, validUntil }: Validity): {
+  from: Instant | null;
+  until: Instant | null;
+} {
   return { from: validFrom ?? null, until: validUntil ?? null };
 }

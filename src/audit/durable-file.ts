@@ -6,9 +6,12 @@ const OWNER_ONLY = 0o600;
 /** Longer than any line written here. */
 const TAIL_SIZE = 8192;
 
+let drafts = 0;
+
 /** Makes the file, whole or not at all; leaves one that is there, even one made meanwhile, as it is. */
 export async function createFileOnce(path: string, content: string): Promise<void> {
-  const draft = `${path}.${process.pid}.draft`;
+  drafts += 1;
+  const draft = `${path}.${process.pid}.${drafts}.draft`;
   await rm(draft, { force: true });
   const file = await open(draft, 'wx', OWNER_ONLY);
   try {

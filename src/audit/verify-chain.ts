@@ -144,19 +144,21 @@ class ChainWalk {
     );
   }
 
+  /** The records of anchors that were passed over are among those reported missing. */
   #checkAnchors(record: AuditRecord): void {
+    let denied: Anchor | undefined;
     for (;;) {
       const anchor = this.#anchors[this.#nextAnchor];
-      if (anchor === undefined || anchor.seq > record.seq) return;
+      if (anchor === undefined || anchor.seq > record.seq) break;
       this.#nextAnchor += 1;
-      // the record of an earlier anchor is among those reported missing
-      if (anchor.seq === record.seq && anchor.hash !== record.hash)
-        this.#report(
-          record.seq,
-          'checkpoint-mismatch',
-          `Record ${record.seq} is not the one that ${anchor.saidBy} knows.`,
-        );
+      if (anchor.seq === record.seq && anchor.hash !== record.hash) denied ??= anchor;
     }
+    if (denied === undefined) return;
+    this.#report(
+      record.seq,
+      'checkpoint-mismatch',
+      `Record ${record.seq} is not the one that ${denied.saidBy} knows.`,
+    );
   }
 
   #report(seq: number, what: AuditProblem['what'], detail: string): void {

@@ -45,7 +45,7 @@ export function describeApi(app: OpenAPIHono<Env>, version: string, url: string)
       title: 'Bulkhead',
       version,
       description: 'Retrieval that never returns text its caller is not cleared for.',
-      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
     },
     servers: [{ url }],
     security: [{ bearer: [] }],

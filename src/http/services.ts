@@ -1,7 +1,10 @@
 /** What the API and the pages need of the rest. Main wires it; nothing here knows a database. */
-import type { FieldIssue } from '../errors.ts';
+import type { EntrySelector } from '../admin/container-access.ts';
+import type { ContainerDetail, NewContainer, Page, PageRequest } from '../admin/containers.ts';
+import type { EntryInput, LabelInput } from '../admin/input.ts';
+import type { ErrorCode, FieldIssue } from '../errors.ts';
 import type { VerifiedCaller } from '../identity/verify-token.ts';
-import type { AccessEntry, AccessFields } from '../ingest/parsers/access-fields.ts';
+import type { AccessFields } from '../ingest/parsers/access-fields.ts';
 import type { Released } from '../retrieve/6-release.ts';
 import type { Answer } from '../retrieve/answer.ts';
 import type { DocumentList, DocumentView, ListRequest } from '../retrieve/documents.ts';
@@ -59,7 +62,7 @@ export interface UploadResult {
   /** Passages it was split into. */
   readonly chunks?: number | undefined;
   readonly error?:
-    | { readonly code: string; readonly detail: string; readonly issues?: readonly FieldIssue[] | undefined }
+    | { readonly code: ErrorCode; readonly detail: string; readonly issues?: readonly FieldIssue[] | undefined }
     | undefined;
   readonly line?: number | undefined;
 }
@@ -74,59 +77,27 @@ interface IngestService {
   remove(caller: Caller, document: string): Promise<void>;
 }
 
-export interface OwnLabel {
-  /** `null` leaves the level to the containers above. */
-  readonly level: string | null;
-  readonly compartments: readonly string[];
-}
-
 interface DocumentAdministration {
   setAccess(
     caller: Caller,
     document: string,
-    access: { readonly entries: readonly AccessEntry[]; readonly inherits: boolean },
+    access: { readonly entries: readonly EntryInput[]; readonly inherits: boolean },
   ): Promise<void>;
-  setLabel(caller: Caller, document: string, label: OwnLabel): Promise<void>;
-}
-
-export interface ContainerView {
-  readonly path: string;
-  readonly label: OwnLabel;
-  readonly inherits: boolean;
-}
-
-export interface ContainerDetail extends ContainerView {
-  readonly entries: readonly AccessEntry[];
-}
-
-/** `next` is passed as `cursor` for the next page; `undefined` on the last. */
-export interface Page<T> {
-  readonly items: readonly T[];
-  readonly next: string | undefined;
-}
-
-export interface PageRequest {
-  readonly cursor: string | undefined;
-  readonly limit: number;
+  setLabel(caller: Caller, document: string, label: LabelInput): Promise<void>;
 }
 
 interface ContainerAdministration {
-  list(caller: Caller, page: PageRequest): Promise<Page<{ readonly path: string }>>;
+  list(
+    caller: Caller,
+    page: PageRequest,
+  ): Promise<Page<{ readonly path: string; readonly rights: readonly string[] }>>;
   get(caller: Caller, path: string): Promise<ContainerDetail>;
-  create(
-    caller: Caller,
-    container: ContainerView & { readonly entries: readonly AccessEntry[] },
-  ): Promise<void>;
-  setLabel(caller: Caller, path: string, label: OwnLabel): Promise<void>;
+  create(caller: Caller, container: NewContainer): Promise<void>;
+  setLabel(caller: Caller, path: string, label: LabelInput): Promise<void>;
   setInherits(caller: Caller, path: string, inherits: boolean): Promise<void>;
-  grant(caller: Caller, path: string, entry: AccessEntry): Promise<void>;
-  revoke(caller: Caller, path: string, entry: Pick<AccessEntry, 'principal' | 'effect'>): Promise<void>;
-  bindRight(caller: Caller, path: string, right: RightGrant): Promise<void>;
-  unbindRight(
-    caller: Caller,
-    path: string,
-    right: Pick<RightGrant, 'principal' | 'right'>,
-  ): Promise<void>;
+  /** The new entry's id. */
+  grant(caller: Caller, path: string, entry: EntryInput): Promise<number>;
+  revoke(caller: Caller, which: EntrySelector): Promise<void>;
 }
 
 /** Milliseconds since 1970; half-open, an absent bound is unbounded. */
@@ -232,7 +203,7 @@ interface AuditService {
 
 export type SignInEvent =
   | { readonly kind: 'succeeded'; readonly caller: Caller; readonly issuer: string; readonly acr: string | null }
-  | { readonly kind: 'failed'; readonly issuer: string | null; readonly code: string; readonly requestId: string }
+  | { readonly kind: 'failed'; readonly issuer: string | null; readonly code: ErrorCode; readonly requestId: string }
   | { readonly kind: 'ended'; readonly caller: Caller; readonly issuer: string };
 
 interface MaintenanceService {

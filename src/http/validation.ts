@@ -1,8 +1,10 @@
 /** The shapes that requests are made of. Every string is bounded, well-formed and free of NUL. */
 import { z } from '@hono/zod-openapi';
 import type { FieldIssue } from '../errors.ts';
-import type { AccessEntry } from '../ingest/parsers/access-fields.ts';
+import type { AccessFields } from '../ingest/parsers/access-fields.ts';
 import { parsePrincipal } from '../policy/principal.ts';
+
+type AccessEntry = AccessFields['entries'][number];
 
 // A lone surrogate cannot be written as UTF-8, and Postgres holds no NUL.
 const UNSTORABLE = /[\0\p{Surrogate}]/u;
@@ -78,10 +80,9 @@ export function toBounds({ from, until }: { from?: number | undefined; until?: n
   };
 }
 
-/** An entry as it is sent back. */
-export function entryView({ principal, effect, validFrom, validUntil }: AccessEntry) {
+/** Validity as it is sent back. */
+export function boundsView({ validFrom, validUntil }: { validFrom?: number; validUntil?: number }) {
   return {
-    [effect]: principal,
     ...(validFrom !== undefined && { from: new Date(validFrom).toISOString() }),
     ...(validUntil !== undefined && { until: new Date(validUntil).toISOString() }),
   };

@@ -89,6 +89,11 @@ async function takeOver(trx: Work, version: VersionToWrite, present: PresentDocu
   return true;
 }
 
+/** Gives the document another class of its container, for which `ingest` there is enough. */
+export async function moveToClass(trx: Work, document: DocumentId, cls: ClassId): Promise<void> {
+  await sql`select bulkhead.move_document(${document}::uuid, ${cls}, 'ingest')`.execute(trx);
+}
+
 /** Locks the document's row and tells whether its class and newest version are still those that were seen. */
 export async function isAsSeen(trx: Work, present: PresentDocument): Promise<boolean> {
   const { rows } = await sql<{ class: number }>`

@@ -19,6 +19,7 @@ export interface OutboxClaim {
   readonly document: DocumentId;
   /** The highest row claimed; a later one is another claim. */
   readonly upTo: number;
+  readonly isPublish: boolean;
   readonly isMove: boolean;
   /** How many times before this one it was tried. */
   readonly attempts: number;
@@ -65,7 +66,7 @@ export class Outbox {
    */
   claim(limit: number, takeOver: boolean): Promise<readonly OutboxClaim[]> {
     return this.#run(async (trx) => {
-      const { rows } = await sql<{ tenant: number; document: string; up_to: number; is_move: boolean; tries: number }>`
+      const { rows } = await sql<{ tenant: number; document: string; up_to: number; is_publish: boolean; is_move: boolean; tries: number }>`
         with due as (
           select document_id, min(id) as first from bulkhead.outbox
           group by document_id
@@ -81,12 +82,13 @@ export class Outbox {
           from taken where o.id = taken.id and (${takeOver} or o.attempts >= ${MOST_ATTEMPTS} or o.not_before <= now())
           returning o.*)
         select tenant_id as tenant, document_id as document, max(id) as up_to,
-          bool_or(operation = 'move') as is_move, min(attempts) - 1 as tries
+          bool_or(operation = 'publish') as is_publish, bool_or(operation = 'move') as is_move, min(attempts) - 1 as tries
         from leased group by tenant_id, document_id order by min(id)`.execute(trx);
       return rows.map((row) => ({
         tenant: tenantId(row.tenant),
         document: documentId(row.document),
         upTo: row.up_to,
+        isPublish: row.is_publish,
         isMove: row.is_move,
         attempts: row.tries,
       }));
@@ -123,9 +125,9 @@ export class Outbox {
     });
   }
 
-  /** The points of one version in one model's space, from the first chunk after `after`. */
+  /** The points of these versions in one model's space, by chunk id, from the first after `after`. */
   points(
-    of: Pick<VersionToIndex, 'document' | 'version'>,
+    of: readonly Pick<VersionToIndex, 'document' | 'version'>[],
     fingerprint: string,
     after: number,
     limit: number,
@@ -134,9 +136,11 @@ export class Outbox {
       const { rows } = await sql<PointRow>`
         select c.tenant_id as tenant, c.id as chunk, c.document_id as document, c.version, d.class_id as class,
           e.embedding, e.terms, e.weights
-        from bulkhead.chunk c join bulkhead.document d on d.id = c.document_id
+        from unnest(${of.map(({ document }) => document)}::uuid[], ${of.map(({ version }) => version)}::int[])
+          as w (id, version)
+        join bulkhead.document d on d.id = w.id
+        join bulkhead.chunk c on c.document_id = w.id and c.version = w.version and c.id > ${after}
         join bulkhead.chunk_embedding e on e.chunk_id = c.id and e.fingerprint = ${fingerprint}
-        where c.document_id = ${of.document}::uuid and c.version = ${of.version} and c.id > ${after}
         order by c.id limit ${limit}`.execute(trx);
       return rows.map(toPoint);
     });

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { type PrincipalId, principalId } from '../policy/ids.ts';
+import type { Validity } from '../policy/validity.ts';
 import type { Work } from './database.ts';
 import type { PrincipalRow } from './directory.ts';
 
@@ -76,14 +77,26 @@ export class Principals {
     return rows;
   }
 
+  /** One row; a membership that is there gets the new validity. Needs `administer` on the root. */
+  async setMember(group: PrincipalId, member: PrincipalId, { validFrom, validUntil }: Validity): Promise<void> {
+    await sql`
+      insert into bulkhead.membership (tenant_id, group_id, member_id, valid_from, valid_until)
+      values (bulkhead.ctx_tenant(), ${group}, ${member}, to_timestamp(${validFrom ?? null}::float8 / 1000),
+        to_timestamp(${validUntil ?? null}::float8 / 1000))
+      on conflict (member_id, group_id) do update
+        set valid_from = excluded.valid_from, valid_until = excluded.valid_until`.execute(this.#trx);
+  }
+
+  /** Needs `administer` on the root. */
+  async removeMembers(group: PrincipalId, members: readonly PrincipalId[]): Promise<void> {
+    await sql`
+      delete from bulkhead.membership
+      where group_id = ${group} and member_id = any (${[...members]}::int[])`.execute(this.#trx);
+  }
+
   async clearancesOf(key: string): Promise<readonly ClearanceRow[]> {
     const { rows } = await sql<ClearanceRow>`${CLEARANCES} where p.key = ${key} order by k.id`.execute(this.#trx);
     return rows;
-  }
-
-  async findClearance(id: number): Promise<ClearanceRow | undefined> {
-    const { rows } = await sql<ClearanceRow>`${CLEARANCES} where k.id = ${id}`.execute(this.#trx);
-    return rows[0];
   }
 
   async ceilingOf(key: string): Promise<CeilingRow | undefined> {

@@ -72,19 +72,15 @@ export async function bindingsOf(trx: Work, key: string): Promise<readonly Bindi
   return rows;
 }
 
-export async function findBinding(trx: Work, id: number): Promise<(BindingRow & { classId: ClassId }) | undefined> {
-  const { rows } = await sql<BindingRow & { classId: ClassId }>`${BINDINGS} where b.id = ${id}`.execute(trx);
-  return rows[0];
-}
-
-/** @returns whether there was one and the caller may take it away */
-export async function removeBinding(trx: Work, id: number): Promise<boolean> {
-  const { rows } = await sql`delete from bulkhead.role_binding where id = ${id} returning id`.execute(trx);
-  return rows.length > 0;
+/** Needs `administer` on their containers. @returns how many of these there were */
+export async function removeBindings(trx: Work, ids: readonly number[]): Promise<number> {
+  const { rows } = await sql`
+    delete from bulkhead.role_binding where id = any (${[...ids]}::bigint[]) returning id`.execute(trx);
+  return rows.length;
 }
 
 const BINDINGS = sql`
-  select b.id, p.key as principal, c.path as container, b.right_name as "right", c.id as "classId",
+  select b.id, p.key as principal, c.path as container, b.right_name as "right",
     bulkhead.ms(b.valid_from) as "from", bulkhead.ms(b.valid_until) as until
   from bulkhead.role_binding b join bulkhead.principal p on p.id = b.principal_id
   join bulkhead.access_class c on c.id = b.container_id`;

@@ -1,0 +1,179 @@
+/** Who may read what is in a container: one row a change, whatever the container holds. */
+import { BulkheadError } from '../errors.ts';
+import type { Entry } from '../policy/access-class.ts';
+import { joinLabels } from '../policy/label.ts';
+import { classesBelow, type StoredClass } from '../store/access-classes.ts';
+import { Containers, type EntryRow } from '../store/containers.ts';
+import { isUniqueViolation } from '../store/database-error.ts';
+import type { Authority } from '../store/authority.ts';
+import { type AdminCaller, type AdminParts, type Changer, makeChange, type Outcome } from './change.ts';
+import { entryAdded, entryRemoved } from './events.ts';
+import { type EntryInput, type LabelInput, readEntries, readLabel, toOwnLabel } from './input.ts';
+import { alertsOfOwnReach, refuseOwnReach, type SubtreeChange } from './own-reach.ts';
+import { containerWithRight, type KnownContainer, noContainer } from './reach.ts';
+import { refuseOwnEntries } from './separation-of-duties.ts';
+
+/**
+ * Adds one entry. Needs `grant` there.
+ * @returns the entry's id
+ * @throws BulkheadError `not_found`, `right_missing`, `unknown_principal`, `invalid_request`, `conflict` when the
+ *   same entry is there, `separation_of_duties`
+ */
+export function grant(
+  parts: AdminParts,
+  caller: AdminCaller,
+  input: { readonly container: string; readonly entry: EntryInput },
+): Promise<number> {
+  return makeChange(parts, caller, {
+    operation: 'grant',
+    locate: (authority) => containerWithRight(parts, authority, input.container, 'grant'),
+    apply: async (changer, container) => {
+      const { trx, authority, by } = changer;
+      const added = await readEntries(trx, [input.entry]);
+      refuseOwnEntries(authority.subject, [], added, container.path);
+      const change = await changeOf(changer, container, (cls) => ({ entries: [...cls.entries, ...added] }));
+      const alerts = alertsOfOwnReach(parts.scheme, changer, 'grant', change);
+      const event = entryAdded(authority.subject.tenant, by, container.path, input.entry);
+      return { result: await addEntry(changer, container, added), events: [event, ...alerts] };
+    },
+  });
+}
+
+async function addEntry({ trx }: Changer, container: KnownContainer, entries: readonly Entry[]): Promise<number> {
+  let id = Number.NaN;
+  try {
+    for (const entry of entries) id = await Containers.within(trx).addEntry(container.id, entry);
+    return id;
+  } catch (error) {
+    if (isUniqueViolation(error)) throw new BulkheadError('conflict', 'This entry is there already.');
+    throw error;
+  }
+}
+
+/** One entry by its id, or all entries of a container with this principal and effect, whatever their validity. */
+export type EntrySelector =
+  | { readonly entry: number }
+  | { readonly container: string; readonly principal: string; readonly effect: 'allow' | 'deny' };
+
+/**
+ * Takes entries away. Needs `grant` there.
+ * @throws BulkheadError `not_found`, also when there is no such entry; `right_missing`, `separation_of_duties`
+ */
+export async function revoke(parts: AdminParts, caller: AdminCaller, which: EntrySelector): Promise<void> {
+  await makeChange(parts, caller, {
+    operation: 'revoke',
+    locate: async (authority) =>
+      containerWithRight(parts, authority, await containerOf(parts, authority, which), 'grant'),
+    apply: async (changer, container): Promise<Outcome<void>> => {
+      const { trx, authority, by } = changer;
+      const containers = Containers.within(trx);
+      const rows = (await containers.entries(container.id)).filter((row) => isSelected(row, which));
+      if (rows.length === 0) throw new BulkheadError('not_found', 'There is no such entry.');
+      const removed = await readEntries(trx, rows.map(toInput));
+      const change = await changeOf(changer, container, (cls) => ({ entries: without(cls.entries, removed) }));
+      refuseOwnEntries(authority.subject, change.cls.entries, without(change.cls.entries, removed), container.path);
+      const alerts = alertsOfOwnReach(parts.scheme, changer, 'revoke', change);
+      await containers.removeEntries(rows.map(({ id }) => id));
+      const events = rows.map((row) => entryRemoved(authority.subject.tenant, by, container.path, row));
+      return { result: undefined, events: [...events, ...alerts] };
+    },
+  });
+}
+
+/** A path that no container has, when the entry does not exist: it then ends as one that is hidden does. */
+async function containerOf({ database }: AdminParts, authority: Authority, which: EntrySelector): Promise<string> {
+  if ('container' in which) return which.container;
+  const found = await database.unitOfWork('admin', authority.context, (trx) =>
+    Containers.within(trx).findEntry(which.entry),
+  );
+  return found?.container ?? '';
+}
+
+function isSelected(row: EntryRow, which: EntrySelector): boolean {
+  if ('entry' in which) return row.id === which.entry;
+  return row.principal === which.principal && row.effect === which.effect;
+}
+
+function toInput({ principal, effect, from, until }: EntryRow): EntryInput {
+  return { principal, effect, validFrom: from ?? undefined, validUntil: until ?? undefined };
+}
+
+function without(entries: readonly Entry[], removed: readonly Entry[]): readonly Entry[] {
+  const isSame = (a: Entry, b: Entry) =>
+    a.principal === b.principal &&
+    a.effect === b.effect &&
+    a.validFrom === b.validFrom &&
+    a.validUntil === b.validUntil;
+  return entries.filter((entry) => !removed.some((gone) => isSame(entry, gone)));
+}
+
+/**
+ * The container's own label. Needs `label` there.
+ * @throws BulkheadError `not_found`, `right_missing`, `unknown_level`, `unknown_compartment`; `label_required` when
+ *   neither the container nor one above would have a level; `separation_of_duties`
+ */
+export async function setContainerLabel(
+  parts: AdminParts,
+  caller: AdminCaller,
+  input: { readonly container: string; readonly label: LabelInput },
+): Promise<void> {
+  await makeChange(parts, caller, {
+    operation: 'setContainerLabel',
+    locate: (authority) => containerWithRight(parts, authority, input.container, 'label'),
+    apply: async (changer, container): Promise<Outcome<void>> => {
+      const label = readLabel(parts.scheme, input.label);
+      const own = toOwnLabel(parts.scheme, label);
+      const change = await changeOf(changer, container, () => ({ label: own, level: label.level }));
+      refuseNoLabel(change);
+      refuseOwnReach(parts.scheme, changer, change);
+      await Containers.within(changer.trx).setLabel(container.id, label.level, label.compartments);
+      const before = { level: container.level, compartments: container.compartments };
+      const body = { ...changer.by, container: container.path, document: null, ...label, before };
+      return { result: undefined, events: [{ tenant: changer.authority.subject.tenant, kind: 'label.changed', body }] };
+    },
+  });
+}
+
+function refuseNoLabel({ cls, after }: SubtreeChange): void {
+  const labels = [];
+  for (let at = after.get(cls.id); at !== undefined; at = at.parent === undefined ? undefined : after.get(at.parent))
+    labels.push(at.label);
+  if (joinLabels(labels) === undefined)
+    throw new BulkheadError('label_required', 'Without a level here or above, nobody could read anything here.');
+}
+
+/**
+ * Whether allows from above reach what is in the container; denies and labels always do. Needs `grant` there.
+ * @throws BulkheadError `not_found`, `right_missing`, `separation_of_duties`
+ */
+export async function setInherits(
+  parts: AdminParts,
+  caller: AdminCaller,
+  { container: path, inherits }: { readonly container: string; readonly inherits: boolean },
+): Promise<void> {
+  await makeChange(parts, caller, {
+    operation: 'setInherits',
+    locate: (authority) => containerWithRight(parts, authority, path, 'grant'),
+    apply: async (changer, container): Promise<Outcome<void>> => {
+      if (container.inherits === inherits) return { result: undefined, events: [] };
+      const change = await changeOf(changer, container, () => ({ inherits }));
+      const alerts = alertsOfOwnReach(parts.scheme, changer, 'setInherits', change);
+      await Containers.within(changer.trx).setInherits(container.id, inherits);
+      const body = { ...changer.by, container: path, inherits, before: container.inherits };
+      const { tenant } = changer.authority.subject;
+      return { result: undefined, events: [{ tenant, kind: 'inherits.changed', body }, ...alerts] };
+    },
+  });
+}
+
+/** The container's subtree as it is and as it will be. */
+async function changeOf(
+  { trx }: Changer,
+  container: KnownContainer,
+  edit: (cls: StoredClass) => Partial<StoredClass>,
+): Promise<SubtreeChange> {
+  const before = await classesBelow(trx, container.id);
+  const cls = before.get(container.id);
+  if (cls === undefined) throw noContainer();
+  return { path: container.path, cls, before, after: new Map(before).set(cls.id, { ...cls, ...edit(cls) }) };
+}

@@ -1,0 +1,68 @@
+/** What a change would let its maker read: the rule by effect of separation-of-duties.ts, put to a change. */
+import type { AuditEvent } from '../audit/audit-log.ts';
+import type { AccessClass } from '../policy/access-class.ts';
+import type { ClassId } from '../policy/ids.ts';
+import type { LabelScheme } from '../policy/label.ts';
+import type { StoredClass } from '../store/access-classes.ts';
+import type { Changer } from './change.ts';
+import { ownReachAlert } from './events.ts';
+import { OwnRaise, type OwnGain, ownGains, type Placement } from './separation-of-duties.ts';
+
+/** A change of one container, with every class that it reaches. */
+export interface SubtreeChange {
+  readonly path: string;
+  /** The container as it is. */
+  readonly cls: StoredClass;
+  readonly before: ReadonlyMap<ClassId, StoredClass>;
+  readonly after: ReadonlyMap<ClassId, StoredClass>;
+}
+
+/** @throws OwnRaise when the change lets its maker read a document that they may not read now */
+export function refuseOwnReach(scheme: LabelScheme, changer: Changer, change: SubtreeChange): void {
+  if (gainsOf(scheme, changer, change).length > 0) throw new OwnRaise('effect', change.path);
+}
+
+/**
+ * An alert when the change lets its maker read more through an entry that names others too.
+ * @throws OwnRaise when it is an entry that names their own account
+ */
+export function alertsOfOwnReach(
+  scheme: LabelScheme,
+  changer: Changer,
+  operation: string,
+  change: SubtreeChange,
+): readonly AuditEvent[] {
+  return alertsOf(gainsOf(scheme, changer, change), changer, operation, change.path);
+}
+
+function gainsOf(scheme: LabelScheme, { authority }: Changer, change: SubtreeChange): readonly OwnGain[] {
+  const { subject, now } = authority;
+  return ownGains(
+    scheme,
+    now,
+    { subject, lookup: lookupIn(change.before) },
+    { subject, lookup: lookupIn(change.after) },
+    inPlace(change.before),
+  );
+}
+
+export function alertsOf(
+  gains: readonly OwnGain[],
+  { authority, by }: Changer,
+  operation: string,
+  target: string,
+): readonly AuditEvent[] {
+  const { user, tenant } = { ...authority.subject };
+  if (gains.some(({ through }) => through === user.principal)) throw new OwnRaise('entry', target);
+  return gains.length === 0 ? [] : [ownReachAlert(tenant, by, operation, target)];
+}
+
+export const lookupIn =
+  (classes: ReadonlyMap<ClassId, AccessClass>) =>
+  (id: ClassId): AccessClass | undefined =>
+    classes.get(id);
+
+/** The classes that hold documents, none of which moves. */
+export function inPlace(classes: ReadonlyMap<ClassId, StoredClass>): readonly Placement[] {
+  return [...classes.values()].flatMap((cls): Placement[] => (cls.hasDocuments ? [[cls.id, cls.id]] : []));
+}

@@ -1,0 +1,58 @@
+import type { Context, MiddlewareHandler } from 'hono';
+import { matchedRoutes } from 'hono/route';
+import { isBulkheadError } from '../errors.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Env } from './env.ts';
+import type { RefusalLog } from './refusals.ts';
+
+interface ObserveOptions {
+  readonly log: Log;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  readonly newRequestId: () => string;
+  readonly refusals: RefusalLog;
+}
+
+/** Around every request: its id, one line in the log, a record when it was turned away, and no caching. */
+export function observeRequests({ log, now, newRequestId, refusals }: ObserveOptions): MiddlewareHandler<Env> {
+  return async (c, next) => {
+    const startedAt = now();
+    const requestId = newRequestId();
+    c.set('requestId', requestId);
+    await next();
+    await noteRefusal(c, refusals);
+    c.header('x-request-id', requestId);
+    if (!c.res.headers.has('cache-control')) c.header('cache-control', 'no-store');
+    log.info(
+      {
+        request_id: requestId,
+        method: c.req.method,
+        route: routeOf(c),
+        status: c.res.status,
+        ms: Math.round(now() - startedAt),
+      },
+      'request',
+    );
+  };
+}
+
+async function noteRefusal(c: Context<Env>, refusals: RefusalLog): Promise<void> {
+  const { error } = c;
+  if (!isBulkheadError(error) || (error.status !== 401 && error.status !== 403)) return;
+  const identity = (c.get('caller') as Env['Variables']['caller'] | undefined)?.identity;
+  await refusals.note({
+    tenant: identity?.tenant,
+    subject: identity?.user ?? null,
+    actor: identity?.actor ?? null,
+    request: c.get('requestId'),
+    code: error.code,
+    status: error.status,
+    route: routeOf(c),
+  });
+}
+
+/** The pattern, never the path: paths hold ids. */
+function routeOf(c: Context<Env>): string {
+  const routes = matchedRoutes(c).filter(({ method }) => method !== 'ALL');
+  return routes.at(-1)?.path ?? 'none';
+}
