@@ -10,8 +10,9 @@ create table index_collection (
 );
 create unique index index_collection_one_live on index_collection (live) where live;
 
+-- No foreign keys here: they cost as much as the insert, and the writer locks its collection instead.
 create table index_vector (
-  collection_id smallint not null references index_collection,
+  collection_id smallint not null,
   chunk_id bigint not null,
   tenant_id int not null,
   class_id int not null,
@@ -39,7 +40,7 @@ create index index_posting_by_chunk on index_posting (chunk_id);
 
 -- How many chunks each class has, so that the N of a search costs a sum over classes and not over chunks.
 create table index_class_count (
-  collection_id smallint not null references index_collection,
+  collection_id smallint not null,
   tenant_id int not null,
   class_id int not null,
   chunks int not null check (chunks >= 0),

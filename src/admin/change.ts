@@ -74,9 +74,13 @@ export async function makeChange<T, R>(
     await parts.database.flush();
     return done.result;
   }
-  throw new BulkheadError('authority_moved', 'Permissions are changing too fast to change them. Try again shortly.', {
-    retryAfterSeconds: 1,
-  });
+  throw new BulkheadError(
+    'authority_moved',
+    'Permissions are changing too fast to change them. Try again shortly.',
+    {
+      retryAfterSeconds: 1,
+    },
+  );
 }
 
 /** @returns `undefined` when the epoch is no longer the one that the caller's rights were looked up in */
@@ -100,7 +104,9 @@ async function tryOnce<T, R>(
     if (error instanceof OwnRaise) throw await recordRefusal(parts, authority, by, change.operation, error);
     // `locate` asked already, so this is the second enforcer disagreeing: it wins
     if (isInsufficientPrivilege(error))
-      throw new BulkheadError('right_missing', 'You do not hold the right that this needs.', { cause: error });
+      throw new BulkheadError('right_missing', 'You do not hold the right that this needs.', {
+        cause: error,
+      });
     throw error;
   }
 }

@@ -3,9 +3,9 @@ import { BulkheadError } from '../errors.ts';
 import type { Entry } from '../policy/access-class.ts';
 import { joinLabels } from '../policy/label.ts';
 import { classesBelow, type StoredClass } from '../store/access-classes.ts';
+import type { Authority } from '../store/authority.ts';
 import { Containers, type EntryRow } from '../store/containers.ts';
 import { isUniqueViolation } from '../store/database-error.ts';
-import type { Authority } from '../store/authority.ts';
 import { type AdminCaller, type AdminParts, type Changer, makeChange, type Outcome } from './change.ts';
 import { entryAdded, entryRemoved } from './events.ts';
 import { type EntryInput, type LabelInput, readEntries, readLabel, toOwnLabel } from './input.ts';
@@ -39,7 +39,11 @@ export function grant(
   });
 }
 
-async function addEntry({ trx }: Changer, container: KnownContainer, entries: readonly Entry[]): Promise<number> {
+async function addEntry(
+  { trx }: Changer,
+  container: KnownContainer,
+  entries: readonly Entry[],
+): Promise<number> {
   let id = Number.NaN;
   try {
     for (const entry of entries) id = await Containers.within(trx).addEntry(container.id, entry);
@@ -70,8 +74,15 @@ export async function revoke(parts: AdminParts, caller: AdminCaller, which: Entr
       const rows = (await containers.entries(container.id)).filter((row) => isSelected(row, which));
       if (rows.length === 0) throw new BulkheadError('not_found', 'There is no such entry.');
       const removed = await readEntries(trx, rows.map(toInput));
-      const change = await changeOf(changer, container, (cls) => ({ entries: without(cls.entries, removed) }));
-      refuseOwnEntries(authority.subject, change.cls.entries, without(change.cls.entries, removed), container.path);
+      const change = await changeOf(changer, container, (cls) => ({
+        entries: without(cls.entries, removed),
+      }));
+      refuseOwnEntries(
+        authority.subject,
+        change.cls.entries,
+        without(change.cls.entries, removed),
+        container.path,
+      );
       const alerts = alertsOfOwnReach(parts.scheme, changer, 'revoke', change);
       await containers.removeEntries(rows.map(({ id }) => id));
       const events = rows.map((row) => entryRemoved(authority.subject.tenant, by, container.path, row));
@@ -81,7 +92,11 @@ export async function revoke(parts: AdminParts, caller: AdminCaller, which: Entr
 }
 
 /** A path that no container has, when the entry does not exist: it then ends as one that is hidden does. */
-async function containerOf({ database }: AdminParts, authority: Authority, which: EntrySelector): Promise<string> {
+async function containerOf(
+  { database }: AdminParts,
+  authority: Authority,
+  which: EntrySelector,
+): Promise<string> {
   if ('container' in which) return which.container;
   const found = await database.unitOfWork('admin', authority.context, (trx) =>
     Containers.within(trx).findEntry(which.entry),
@@ -129,17 +144,27 @@ export async function setContainerLabel(
       await Containers.within(changer.trx).setLabel(container.id, label.level, label.compartments);
       const before = { level: container.level, compartments: container.compartments };
       const body = { ...changer.by, container: container.path, document: null, ...label, before };
-      return { result: undefined, events: [{ tenant: changer.authority.subject.tenant, kind: 'label.changed', body }] };
+      return {
+        result: undefined,
+        events: [{ tenant: changer.authority.subject.tenant, kind: 'label.changed', body }],
+      };
     },
   });
 }
 
 function refuseNoLabel({ cls, after }: SubtreeChange): void {
   const labels = [];
-  for (let at = after.get(cls.id); at !== undefined; at = at.parent === undefined ? undefined : after.get(at.parent))
+  for (
+    let at = after.get(cls.id);
+    at !== undefined;
+    at = at.parent === undefined ? undefined : after.get(at.parent)
+  )
     labels.push(at.label);
   if (joinLabels(labels) === undefined)
-    throw new BulkheadError('label_required', 'Without a level here or above, nobody could read anything here.');
+    throw new BulkheadError(
+      'label_required',
+      'Without a level here or above, nobody could read anything here.',
+    );
 }
 
 /**

@@ -8,7 +8,13 @@ import { readVisibleSet } from '../store/visible-set.ts';
 import { type AdminCaller, type AdminParts, type Changer, makeChange, type Outcome } from './change.ts';
 import { entryAdded } from './events.ts';
 import { type EntryInput, invalid, type LabelInput, readEntries, readLabel } from './input.ts';
-import { containerWithRight, findContainer, type KnownContainer, noContainer, rightMissing } from './reach.ts';
+import {
+  containerWithRight,
+  findContainer,
+  type KnownContainer,
+  noContainer,
+  rightMissing,
+} from './reach.ts';
 import { refuseOwnEntries } from './separation-of-duties.ts';
 
 /** Pass `next` as `cursor` for the next page; `undefined` on the last. */
@@ -121,8 +127,15 @@ export async function createContainer(
   await makeChange(parts, caller, {
     operation: 'createContainer',
     locate: async (authority) => {
-      const parent = await containerWithRight(parts, authority, parentPath, 'administer', 'unknown_container');
-      if (container.entries.length > 0 && !parent.rights.has('grant')) throw rightMissing('grant', parentPath);
+      const parent = await containerWithRight(
+        parts,
+        authority,
+        parentPath,
+        'administer',
+        'unknown_container',
+      );
+      if (container.entries.length > 0 && !parent.rights.has('grant'))
+        throw rightMissing('grant', parentPath);
       return parent;
     },
     apply: (changer, parent) => addContainer(parts, changer, parent, container),
@@ -142,7 +155,8 @@ async function addContainer(
   try {
     await Containers.within(trx).create(parent.id, { path, inherits, ...label, entries });
   } catch (error) {
-    if (isUniqueViolation(error)) throw new BulkheadError('conflict', `There is a container ${path} already.`);
+    if (isUniqueViolation(error))
+      throw new BulkheadError('conflict', `There is a container ${path} already.`);
     throw error;
   }
   const { tenant } = authority.subject;

@@ -1,6 +1,6 @@
 /** One document's own label and entries: a change moves it to another class, and its text stays where it is. */
 import { BulkheadError } from '../errors.ts';
-import type { Entry } from '../policy/access-class.ts';
+import type { AccessClass, Entry } from '../policy/access-class.ts';
 import type { ClassId } from '../policy/ids.ts';
 import { joinLabels } from '../policy/label.ts';
 import {
@@ -16,7 +16,7 @@ import { type AdminCaller, type AdminParts, type Changer, makeChange, type Outco
 import { type EntryInput, interval, type LabelInput, readEntries, readLabel, toOwnLabel } from './input.ts';
 import { alertsOf, lookupIn } from './own-reach.ts';
 import { documentWithRight, noDocument } from './reach.ts';
-import { OwnRaise, type OwnGain, ownGains, refuseOwnEntries } from './separation-of-duties.ts';
+import { type OwnGain, OwnRaise, ownGains, refuseOwnEntries } from './separation-of-duties.ts';
 
 /**
  * Replaces a document's own entries, and says whether allows from its container reach it; its own label stays.
@@ -35,14 +35,21 @@ export async function setDocumentAccess(
     apply: async (changer, { id }): Promise<Outcome<void>> => {
       const { trx, authority, by } = changer;
       const present = await presentAccess(changer, id);
-      const wanted = { ...present.own, inherits: input.inherits, entries: await readEntries(trx, input.entries) };
+      const wanted = {
+        ...present.own,
+        inherits: input.inherits,
+        entries: await readEntries(trx, input.entries),
+      };
       refuseOwnEntries(authority.subject, present.own.entries, wanted.entries, id);
       const alerts = alertsOf(gainsOf(parts, changer, present, wanted), changer, 'setDocumentAccess', id);
       await move(changer, present, wanted, 'grant');
       const after = await describeAccess(changer, wanted);
       const before = await describeAccess(changer, present.own);
       const body = { ...by, container: present.place.containerPath, document: id, ...after, before };
-      return { result: undefined, events: [{ tenant: authority.subject.tenant, kind: 'access.changed', body }, ...alerts] };
+      return {
+        result: undefined,
+        events: [{ tenant: authority.subject.tenant, kind: 'access.changed', body }, ...alerts],
+      };
     },
   });
 }
@@ -69,7 +76,10 @@ export async function setDocumentLabel(
       await move(changer, present, wanted, 'label');
       const before = { level: present.own.level, compartments: present.own.compartments };
       const body = { ...changer.by, container: present.place.containerPath, document: id, ...label, before };
-      return { result: undefined, events: [{ tenant: changer.authority.subject.tenant, kind: 'label.changed', body }] };
+      return {
+        result: undefined,
+        events: [{ tenant: changer.authority.subject.tenant, kind: 'label.changed', body }],
+      };
     },
   });
 }
@@ -118,7 +128,10 @@ function gainsOf(
     entries: wanted.entries,
   };
   const before = { subject, lookup: lookupIn(present.classes) };
-  const after = { subject, lookup: lookupIn(new Map([...present.classes, [WANTED, cls]])) };
+  const after = {
+    subject,
+    lookup: lookupIn(new Map<ClassId, AccessClass>([...present.classes, [WANTED, cls]])),
+  };
   return ownGains(scheme, now, before, after, [[present.place.class, WANTED]]);
 }
 

@@ -19,11 +19,6 @@ export function entryRemoved(tenant: TenantId, by: ByWhom, container: string, en
 }
 
 /** An allowed change of entries by which its maker came to read more. */
-export function ownReachAlert(
-  tenant: TenantId,
-  by: ByWhom,
-  operation: string,
-  target: string,
-): AuditEvent {
+export function ownReachAlert(tenant: TenantId, by: ByWhom, operation: string, target: string): AuditEvent {
   return { tenant, kind: 'alert.own_reach', body: { ...by, operation, rule: 'entry', target } };
 }

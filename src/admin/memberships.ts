@@ -1,13 +1,14 @@
 /** Who is in which group. The directory is administered at the root. */
-import { BulkheadError } from '../errors.ts';
 import type { AuditEvent } from '../audit/audit-log.ts';
-import { type PrincipalId, principalId } from '../policy/ids.ts';
-import type { Validity } from '../policy/validity.ts';
+import { BulkheadError } from '../errors.ts';
+import { instant, type PrincipalId } from '../policy/ids.ts';
 import type { Subject } from '../policy/subject.ts';
+import type { Validity } from '../policy/validity.ts';
 import { classesBelow } from '../store/access-classes.ts';
+import type { CallerIdentity } from '../store/authority.ts';
+import type { Work } from '../store/database.ts';
 import { type MembershipRow, Principals } from '../store/principals.ts';
-import { rootContainer } from '../store/rights.ts';
-import { principalsNow } from '../store/rights.ts';
+import { principalsNow, rootContainer } from '../store/rights.ts';
 import { type AdminCaller, type AdminParts, type Changer, makeChange, type Outcome } from './change.ts';
 import { type Bounds, idOf, interval, invalid, knownPrincipals, readValidity } from './input.ts';
 import { inPlace, lookupIn } from './own-reach.ts';
@@ -26,7 +27,8 @@ export const setMembers = (
   parts: AdminParts,
   caller: AdminCaller,
   input: { readonly group: string; readonly members: readonly MemberInput[] },
-): Promise<void> => change(parts, caller, 'setMembers', input.group, input.members, () => input.members);
+): Promise<void> =>
+  changeMembers(parts, caller, 'setMembers', input.group, async (trx) => readMembers(trx, input.members));
 
 /** Adds a member, or gives one that is there a new validity. @throws BulkheadError as `setMembers` */
 export const addMember = (
@@ -34,9 +36,9 @@ export const addMember = (
   caller: AdminCaller,
   input: { readonly group: string } & MemberInput,
 ): Promise<void> =>
-  change(parts, caller, 'addMember', input.group, [input], (present) => [
-    ...present.filter(({ member }) => member !== input.member),
-    input,
+  changeMembers(parts, caller, 'addMember', input.group, async (trx, present) => [
+    ...present.filter(({ key }) => key !== input.member),
+    ...(await readMembers(trx, [input])),
   ]);
 
 /** @throws BulkheadError as `setMembers`; `not_found` when it is not a member */
@@ -45,27 +47,37 @@ export const removeMember = (
   caller: AdminCaller,
   input: { readonly group: string; readonly member: string },
 ): Promise<void> =>
-  change(parts, caller, 'removeMember', input.group, [], (present) => {
-    const left = present.filter(({ member }) => member !== input.member);
-    if (left.length === present.length) throw new BulkheadError('not_found', 'This is not a member of the group.');
+  changeMembers(parts, caller, 'removeMember', input.group, async (_, present) => {
+    const left = present.filter(({ key }) => key !== input.member);
+    if (left.length === present.length)
+      throw new BulkheadError('not_found', 'This is not a member of the group.');
     return left;
   });
 
-/** One membership with the ids of both sides. */
-interface Membership {
+interface Membership extends Validity {
   readonly id: PrincipalId;
   readonly key: string;
-  readonly validity: Validity;
+}
+
+async function readMembers(trx: Work, members: readonly MemberInput[]): Promise<readonly Membership[]> {
+  const ids = await knownPrincipals(
+    trx,
+    members.map(({ member }) => member),
+  );
+  return members.map((input, i) => ({
+    id: idOf(ids, input.member),
+    key: input.member,
+    ...readValidity(input, `members.${i}.valid_until`),
+  }));
 }
 
 /** @param edit gives the members as they are to be; only what differs is written */
-async function change(
+async function changeMembers(
   parts: AdminParts,
   caller: AdminCaller,
   operation: string,
   group: string,
-  named: readonly MemberInput[],
-  edit: (present: readonly MemberInput[]) => readonly MemberInput[],
+  edit: (trx: Work, present: readonly Membership[]) => Promise<readonly Membership[]>,
 ): Promise<void> {
   if (!group.startsWith('group:')) throw invalid('group', 'must be group:<source>|<id>');
   await makeChange(parts, caller, {
@@ -73,40 +85,78 @@ async function change(
     locate: (authority) => requireDirectoryRight(parts, authority),
     apply: async (changer): Promise<Outcome<void>> => {
       const { trx, authority } = changer;
-      const ids = await knownPrincipals(trx, [group, ...named.map(({ member }) => member)]);
-      const rows = await Principals.within(trx).membersOf(group);
-      const present = rows.map(fromRow);
-      const wanted = edit(rows.map(toInput)).map((input) => fromInput(input, ids, rows));
-      const own = await ownPrincipals(trx, authority.subject);
+      const groupId = idOf(await knownPrincipals(trx, [group]), group);
+      const present = (await Principals.within(trx).membersOf(group)).map(toMembership);
+      const wanted = await edit(trx, present);
       const added = wanted.filter((member) => !present.some((old) => isSame(old, member)));
       const removed = present.filter((old) => !wanted.some((member) => isSame(old, member)));
+      const own = await ownPrincipals(trx, authority.subject);
       refuseOwn(own, 'membership', added);
-      const groupId = idOf(ids, group);
-      const isOwn = removed.some(({ id }) => own.has(id));
-      await writing(changer, groupId, wanted, added, removed);
-      if (isOwn) await refuseOwnRelease(parts, changer, group);
-      return { result: undefined, events: [...removed.map(eventOf(changer, group, 'membership.removed')), ...added.map(eventOf(changer, group, 'membership.added'))] };
+      await write(trx, groupId, wanted, added, removed);
+      if (removed.some(({ id }) => own.has(id)))
+        await refuseOwnRelease(parts, caller.identity, changer, group);
+      const events = [
+        ...removed.map((member) => eventOf(changer, 'membership.removed', group, member)),
+        ...added.map((member) => eventOf(changer, 'membership.added', group, member)),
+      ];
+      return { result: undefined, events };
     },
   });
 }
 
-async function writing(
-  { trx }: Changer,
+async function write(
+  trx: Work,
   group: PrincipalId,
   wanted: readonly Membership[],
   added: readonly Membership[],
   removed: readonly Membership[],
 ): Promise<void> {
   const principals = Principals.within(trx);
-  const gone = removed.filter(({ id }) => !wanted.some((member) => member.id === id));
-  if (gone.length > 0) await principals.removeMembers(group, gone.map(({ id }) => id));
-  for (const { id, validity } of added) await principals.setMember(group, id, validity);
+  const gone = removed.filter(({ id }) => !wanted.some((member) => member.id === id)).map(({ id }) => id);
+  if (gone.length > 0) await principals.removeMembers(group, gone);
+  for (const { id, ...validity } of added) await principals.setMember(group, id, validity);
 }
 
-/** Leaving a group that is denied something opens it; asked of the policy as it now stands, before it is committed. */
-async function refuseOwnRelease(parts: AdminParts, { trx, authority }: Changer, group: string): Promise<void> {
+/** To leave a group that is denied something opens it. Asked of the memberships as they now are, uncommitted. */
+async function refuseOwnRelease(
+  { scheme }: AdminParts,
+  identity: CallerIdentity,
+  { trx, authority }: Changer,
+  group: string,
+): Promise<void> {
   const { subject, now } = authority;
-  const left = await principalsNow(trx, authority.context, subject.user.principal);
   const classes = await classesBelow(trx, await rootContainer(trx));
-  void left; void now; void classes; void parts; void group;
+  const lookup = lookupIn(classes);
+  const tokenGroups = identity.tokenGroups === 'unknown' ? [] : identity.tokenGroups;
+  const left = narrowed(subject, await principalsNow(trx, [identity.user, 'everyone', ...tokenGroups]));
+  const gains = ownGains(scheme, now, { subject, lookup }, { subject: left, lookup }, inPlace(classes));
+  if (gains.length > 0) throw new OwnRaise('effect', group);
+}
+
+function narrowed(subject: Subject, principals: ReadonlySet<PrincipalId>): Subject {
+  const clearances = subject.user.clearances.filter(({ principal }) => principals.has(principal));
+  return { ...subject, user: { ...subject.user, principals, clearances } };
+}
+
+function toMembership({ member, memberId, from, until }: MembershipRow): Membership {
+  return {
+    id: memberId,
+    key: member,
+    validFrom: from === null ? undefined : instant(from),
+    validUntil: until === null ? undefined : instant(until),
+  };
+}
+
+function isSame(a: Membership, b: Membership): boolean {
+  return a.id === b.id && a.validFrom === b.validFrom && a.validUntil === b.validUntil;
+}
+
+function eventOf(
+  { authority, by }: Changer,
+  kind: 'membership.added' | 'membership.removed',
+  group: string,
+  member: Membership,
+): AuditEvent {
+  const body = { ...by, group, member: member.key, ...interval(member) };
+  return { tenant: authority.subject.tenant, kind, body };
 }

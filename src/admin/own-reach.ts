@@ -6,7 +6,7 @@ import type { LabelScheme } from '../policy/label.ts';
 import type { StoredClass } from '../store/access-classes.ts';
 import type { Changer } from './change.ts';
 import { ownReachAlert } from './events.ts';
-import { OwnRaise, type OwnGain, ownGains, type Placement } from './separation-of-duties.ts';
+import { type OwnGain, OwnRaise, ownGains, type Placement } from './separation-of-duties.ts';
 
 /** A change of one container, with every class that it reaches. */
 export interface SubtreeChange {

@@ -6,7 +6,7 @@ import { Directory, type PrincipalRow } from '../store/directory.ts';
 import { type CeilingRow, type ClearanceRow, type MembershipRow, Principals } from '../store/principals.ts';
 import { type BindingRow, bindingsOf, grantsAnywhere, rightsOn, rootContainer } from '../store/rights.ts';
 import { type AdminCaller, type AdminParts, type Changer, makeChange, type Outcome } from './change.ts';
-import { type Page, pageOf, type PageRequest } from './containers.ts';
+import { type Page, type PageRequest, pageOf } from './containers.ts';
 import { invalid } from './input.ts';
 import { requireDirectoryRight, rightMissing } from './reach.ts';
 
@@ -131,7 +131,10 @@ async function addAccount(
 ): Promise<Outcome<void>> {
   await Directory.within(trx).upsertAccounts([{ principal, source, displayName, email, status: 'active' }]);
   const { tenant } = authority.subject;
-  return { result: undefined, events: [{ tenant, kind: 'account.created', body: { ...by, principal, source } }] };
+  return {
+    result: undefined,
+    events: [{ tenant, kind: 'account.created', body: { ...by, principal, source } }],
+  };
 }
 
 /** The account is refused from now on. @throws BulkheadError `right_missing`, `not_found` */
@@ -156,7 +159,10 @@ async function setStatus(
       const before = (await principals.find(principal))?.status ?? 'active';
       if (!(await principals.setStatus(principal, status))) throw noPrincipal();
       const body = { ...by, principal, status, before };
-      return { result: undefined, events: [{ tenant: authority.subject.tenant, kind: 'account.changed', body }] };
+      return {
+        result: undefined,
+        events: [{ tenant: authority.subject.tenant, kind: 'account.changed', body }],
+      };
     },
   });
 }

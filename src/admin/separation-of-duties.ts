@@ -27,10 +27,12 @@ import { groupsAround } from '../store/rights.ts';
 export type OwnRaiseRule = 'membership' | 'clearance' | 'right' | 'ceiling' | 'entry' | 'effect';
 
 const DETAILS: Readonly<Record<OwnRaiseRule, string>> = {
-  membership: 'This would add yourself, or a group that you are in, to a group. Another administrator has to do it.',
+  membership:
+    'This would add yourself, or a group that you are in, to a group. Another administrator has to do it.',
   clearance: 'This would raise your own clearance. Another administrator has to do it.',
   right: 'This would give you a right yourself. Another administrator has to do it.',
-  ceiling: 'This would change the limits of the account that makes the change. Another administrator has to do it.',
+  ceiling:
+    'This would change the limits of the account that makes the change. Another administrator has to do it.',
   entry: 'This would change an entry in favour of your own account. Somebody else has to do it.',
   effect: 'This would let you read what you may not read now. Somebody whom it does not let in has to do it.',
 };
@@ -78,7 +80,8 @@ export function refuseOwnEntries(
 ): void {
   const allows = after.filter((entry) => entry.effect === 'allow' && entry.principal === user.principal);
   const denies = before.filter(
-    ({ effect, principal }) => effect === 'deny' && (principal === user.principal || principal === actor?.principal),
+    ({ effect, principal }) =>
+      effect === 'deny' && (principal === user.principal || principal === actor?.principal),
   );
   const isNew = allows.some((entry) => !before.some((old) => isWithin(entry, old)));
   const isLost = denies.some((entry) => !after.some((kept) => isWithin(entry, kept)));
@@ -140,7 +143,11 @@ export function withoutSafeguards(scheme: LabelScheme): LabelScheme {
 }
 
 /** Now, and each later instant at which an entry or a clearance concerned begins or ends. */
-function instantsOf(now: Instant, views: readonly PolicyView[], classes: readonly ClassId[]): readonly Instant[] {
+function instantsOf(
+  now: Instant,
+  views: readonly PolicyView[],
+  classes: readonly ClassId[],
+): readonly Instant[] {
   const concerned: Validity[] = views.flatMap(({ subject, lookup }) => [
     ...subject.user.clearances,
     ...classes

@@ -1,6 +1,7 @@
 /** The HTTP application: what holds for every request, and the routes by resource. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
-import { type Context, Hono } from 'hono';
+import type { HttpBindings } from '@hono/node-server';
+import type { Context, Hono } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import { TrieRouter } from 'hono/router/trie-router';
@@ -29,16 +30,16 @@ export interface AppOptions extends PageOptions {
   readonly log: Log;
   readonly newRequestId: () => string;
   /** Applications of their own, served before and outside of everything here: the development identity provider. */
-  readonly mounts?: readonly { readonly path: string; readonly app: Hono }[];
+  readonly mounts?: readonly { readonly path: string; readonly app: Hono<{ Bindings: HttpBindings }> }[];
 }
 
 export interface BulkheadApp {
-  readonly fetch: Hono['fetch'];
+  readonly fetch: OpenAPIHono<Env>['fetch'];
   /** Writes what is still to be recorded. */
   close(): Promise<void>;
 }
 
-/** @throws BulkheadError nothing; every error becomes a response */
+/** Every error becomes a response; nothing is thrown. */
 export function createApp(services: Services, options: AppOptions): BulkheadApp {
   const { log, publicUrl, now } = options;
   const refusals = new RefusalLog({
@@ -54,6 +55,7 @@ export function createApp(services: Services, options: AppOptions): BulkheadApp 
   const show = (c: Context<Env>, error: BulkheadError) =>
     isApi(c.req.path) ? api(c, error) : web.errorPage(c, error);
 
+  for (const { path, app: mounted } of options.mounts ?? []) app.route(path, mounted);
   app.use(observeRequests({ log, now, newRequestId: options.newRequestId, refusals }));
   app.use(securityHeaders(publicUrl.protocol === 'https:'));
   app.use(methodNotAllowed({ app, onMethodNotAllowed: (c, methods) => answerMethods(c, methods, show) }));
@@ -70,10 +72,7 @@ export function createApp(services: Services, options: AppOptions): BulkheadApp 
   const description = describeApi(app, options.version, publicUrl.origin);
   app.get('/openapi.json', (c) => c.json(description));
 
-  const outer = new Hono();
-  for (const { path, app: mounted } of options.mounts ?? []) outer.route(path, mounted);
-  outer.mount('/', app.fetch as (request: Request) => Promise<Response>, { replaceRequest: false });
-  return { fetch: outer.fetch, close: () => refusals.close() };
+  return { fetch: app.fetch, close: () => refusals.close() };
 }
 
 function addRoutes(app: OpenAPIHono<Env>, services: Services, { log, levels }: AppOptions): void {

@@ -1,11 +1,11 @@
 /** The shapes of what is sent back, for the API's description and the tests that hold routes to it. */
 import { z } from '@hono/zod-openapi';
 
-export const labelView = z
+const labelView = z
   .strictObject({ level: z.string(), compartments: z.array(z.string()) })
   .openapi('Label');
 
-export const ownLabelView = z.strictObject({
+const ownLabelView = z.strictObject({
   level: z.string().nullable().describe('null leaves it to the containers above'),
   compartments: z.array(z.string()),
 });
@@ -76,7 +76,7 @@ export const documentListView = z
   })
   .openapi('DocumentList');
 
-export const issueView = z.strictObject({ path: z.string(), message: z.string() });
+const issueView = z.strictObject({ path: z.string(), message: z.string() });
 
 const uploadFields = {
   external_id: z.string(),
@@ -105,7 +105,7 @@ export const batchResultView = z
   })
   .openapi('BatchResult', { description: 'One line of the answer to a batch, in the order of completion.' });
 
-export const boundsFields = { from: z.string().optional(), until: z.string().optional() };
+const boundsFields = { from: z.string().optional(), until: z.string().optional() };
 
 export const containerView = z
   .strictObject({
@@ -165,3 +165,33 @@ export const auditVerdictView = z
     ),
   })
   .openapi('AuditVerdict');
+
+const principalFields = {
+  principal: z.string(),
+  kind: z.enum(['user', 'group', 'service', 'everyone']),
+  display_name: z.string(),
+  status: z.enum(['active', 'disabled']),
+};
+
+export const principalListView = z
+  .strictObject({
+    request_id: z.string(),
+    principals: z.array(z.strictObject(principalFields)),
+    next_cursor: z.string().nullable(),
+  })
+  .openapi('Principals');
+
+const label = { level: z.string(), compartments: z.array(z.string()) };
+
+export const principalDetailView = z
+  .strictObject({
+    request_id: z.string(),
+    ...principalFields,
+    members: z.array(z.strictObject({ member: z.string(), ...boundsFields })),
+    clearances: z.array(z.strictObject({ id: z.int(), ...label, ...boundsFields })),
+    rights: z.array(
+      z.strictObject({ id: z.int(), container: z.string(), right: z.string(), ...boundsFields }),
+    ),
+    ceiling: z.strictObject({ ...label, containers: z.array(z.string()) }).nullable(),
+  })
+  .openapi('Principal');

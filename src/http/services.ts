@@ -1,7 +1,24 @@
 /** What the API and the pages need of the rest. Main wires it; nothing here knows a database. */
-import type { EntrySelector } from '../admin/container-access.ts';
-import type { ContainerDetail, NewContainer, Page, PageRequest } from '../admin/containers.ts';
-import type { EntryInput, LabelInput } from '../admin/input.ts';
+import type { AdminCaller } from '../admin/change.ts';
+import type { grant, revoke, setContainerLabel, setInherits } from '../admin/container-access.ts';
+import type {
+  createContainer,
+  getContainer,
+  listContainers,
+  Page,
+  PageRequest,
+} from '../admin/containers.ts';
+import type { setDocumentAccess, setDocumentLabel } from '../admin/document-access.ts';
+import type { addMember, removeMember, setMembers } from '../admin/memberships.ts';
+import type {
+  createGroup,
+  createService,
+  createUser,
+  disableAccount,
+  enableAccount,
+  getPrincipal,
+  listPrincipals,
+} from '../admin/principals.ts';
 import type { ErrorCode, FieldIssue } from '../errors.ts';
 import type { VerifiedCaller } from '../identity/verify-token.ts';
 import type { AccessFields } from '../ingest/parsers/access-fields.ts';
@@ -13,10 +30,7 @@ import type { CallerIdentity } from '../store/authority.ts';
 import type { Refusal } from './refusals.ts';
 
 /** Who asks, and in which request: what every operation is called with. */
-export interface Caller {
-  readonly identity: CallerIdentity;
-  readonly requestId: string;
-}
+export type Caller = AdminCaller;
 
 export interface Services {
   /** @throws BulkheadError `invalid_token`, `identity_unavailable` */
@@ -28,9 +42,7 @@ export interface Services {
   ): Promise<Released<DocumentView>>;
   listDocuments(identity: CallerIdentity, request: ListRequest): Promise<Released<DocumentList>>;
   readonly ingest: IngestService;
-  readonly documents: DocumentAdministration;
-  readonly containers: ContainerAdministration;
-  readonly principals: PrincipalAdministration;
+  readonly admin: AdminService;
   explain(caller: Caller, question: ExplainQuestion): Promise<Explanation>;
   readonly audit: AuditService;
   readonly maintenance: MaintenanceService;
@@ -77,83 +89,30 @@ interface IngestService {
   remove(caller: Caller, document: string): Promise<void>;
 }
 
-interface DocumentAdministration {
-  setAccess(
-    caller: Caller,
-    document: string,
-    access: { readonly entries: readonly EntryInput[]; readonly inherits: boolean },
-  ): Promise<void>;
-  setLabel(caller: Caller, document: string, label: LabelInput): Promise<void>;
-}
+/** An operation as its module has it, with the parts it works on filled in. */
+type Bound<F> = F extends (parts: never, ...rest: infer R) => infer Result ? (...rest: R) => Result : never;
 
-interface ContainerAdministration {
-  list(
-    caller: Caller,
-    page: PageRequest,
-  ): Promise<Page<{ readonly path: string; readonly rights: readonly string[] }>>;
-  get(caller: Caller, path: string): Promise<ContainerDetail>;
-  create(caller: Caller, container: NewContainer): Promise<void>;
-  setLabel(caller: Caller, path: string, label: LabelInput): Promise<void>;
-  setInherits(caller: Caller, path: string, inherits: boolean): Promise<void>;
-  /** The new entry's id. */
-  grant(caller: Caller, path: string, entry: EntryInput): Promise<number>;
-  revoke(caller: Caller, which: EntrySelector): Promise<void>;
-}
-
-/** Milliseconds since 1970; half-open, an absent bound is unbounded. */
-export interface Bounds {
-  readonly validFrom?: number;
-  readonly validUntil?: number;
-}
-
-export interface RightGrant extends Bounds {
-  readonly principal: string;
-  readonly right: string;
-}
-
-export interface PrincipalView {
-  readonly principal: string;
-  readonly displayName: string;
-  readonly status?: 'active' | 'disabled' | undefined;
-}
-
-export interface ClearanceGrant extends Bounds {
-  readonly level: string;
-  readonly compartments: readonly string[];
-}
-
-interface PrincipalAdministration {
-  list(
-    caller: Caller,
-    request: PageRequest & { readonly prefix: string | undefined },
-  ): Promise<Page<PrincipalView>>;
-  create(
-    caller: Caller,
-    principal: {
-      readonly principal: string;
-      readonly displayName: string;
-      readonly email?: string;
-    },
-  ): Promise<void>;
-  setStatus(caller: Caller, principal: string, status: 'active' | 'disabled'): Promise<void>;
-  addMember(caller: Caller, group: string, member: string, bounds: Bounds): Promise<void>;
-  removeMember(caller: Caller, group: string, member: string): Promise<void>;
-  grantClearance(caller: Caller, principal: string, clearance: ClearanceGrant): Promise<void>;
-  /** Takes back the clearances of exactly this level and these compartments. */
-  revokeClearance(
-    caller: Caller,
-    principal: string,
-    clearance: Pick<ClearanceGrant, 'level' | 'compartments'>,
-  ): Promise<void>;
-  setCeiling(
-    caller: Caller,
-    service: string,
-    ceiling: {
-      readonly level: string;
-      readonly compartments: readonly string[];
-      readonly containers: readonly string[];
-    },
-  ): Promise<void>;
+/** Changes of policy; each checks the caller's right, and is recorded in its own transaction. */
+export interface AdminService {
+  readonly setDocumentAccess: Bound<typeof setDocumentAccess>;
+  readonly setDocumentLabel: Bound<typeof setDocumentLabel>;
+  readonly listContainers: Bound<typeof listContainers>;
+  readonly getContainer: Bound<typeof getContainer>;
+  readonly createContainer: Bound<typeof createContainer>;
+  readonly setContainerLabel: Bound<typeof setContainerLabel>;
+  readonly setInherits: Bound<typeof setInherits>;
+  readonly grant: Bound<typeof grant>;
+  readonly revoke: Bound<typeof revoke>;
+  readonly listPrincipals: Bound<typeof listPrincipals>;
+  readonly getPrincipal: Bound<typeof getPrincipal>;
+  readonly createUser: Bound<typeof createUser>;
+  readonly createGroup: Bound<typeof createGroup>;
+  readonly createService: Bound<typeof createService>;
+  readonly enableAccount: Bound<typeof enableAccount>;
+  readonly disableAccount: Bound<typeof disableAccount>;
+  readonly addMember: Bound<typeof addMember>;
+  readonly removeMember: Bound<typeof removeMember>;
+  readonly setMembers: Bound<typeof setMembers>;
 }
 
 export interface ExplainQuestion {

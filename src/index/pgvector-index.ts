@@ -4,9 +4,9 @@
  */
 import { type RawBuilder, sql } from 'kysely';
 import { BulkheadError, isBulkheadError } from '../errors.ts';
-import type { ClassId } from '../policy/ids.ts';
 import {
   type ChunkId,
+  type ClassId,
   chunkId,
   classId,
   type DocumentId,
@@ -15,7 +15,7 @@ import {
   type TenantId,
 } from '../policy/ids.ts';
 import type { VisibilityFilter } from '../policy/visibility-filter.ts';
-import type { Database } from '../store/database.ts';
+import type { Database, Work } from '../store/database.ts';
 import { DatabaseError } from '../store/database-error.ts';
 import { classCondition } from './class-condition.ts';
 import type {
@@ -71,7 +71,8 @@ export class PgvectorIndex implements VectorIndex {
     for (let start = 0; start < distinct.length; start += POINTS_PER_TRANSACTION) {
       const batch = distinct.slice(start, start + POINTS_PER_TRANSACTION);
       await this.#database.unitOfWork('indexer', undefined, async (work) => {
-        await deletePostings(this.#collection, batch).execute(work);
+        await this.#holdCollection(work);
+        await deletePostings(work, this.#collection, batch);
         await insertVectors(this.#collection, batch).execute(work);
         await insertPostings(this.#collection, batch).execute(work);
       });
@@ -141,6 +142,19 @@ export class PgvectorIndex implements VectorIndex {
     }
   }
 
+  /** Keeps the collection from being dropped until the transaction ends. */
+  async #holdCollection(work: Work): Promise<void> {
+    const found = await work
+      .withSchema('bulkhead')
+      .selectFrom('index_collection')
+      .select('id')
+      .where('id', '=', this.#collection)
+      .forKeyShare()
+      .executeTakeFirst();
+    if (found === undefined)
+      throw new BulkheadError('model_changed', `The index of ${this.#space.fingerprint} was dropped.`);
+  }
+
   #requireDimension(embedding: Float32Array): void {
     const { dimension, fingerprint } = this.#space;
     if (embedding.length !== dimension)
@@ -187,9 +201,16 @@ function classes(visible: VisibilityFilter): RawBuilder<unknown> {
   return sql`${from}::int[], ${to}::int[], ${ids}::int[], ${mask}::bytea`;
 }
 
-function deletePostings(collection: number, batch: readonly IndexPoint[]): RawBuilder<unknown> {
-  return sql`delete from bulkhead.index_posting
-    where collection_id = ${collection} and chunk_id = any (${batch.map((point) => point.chunkId)}::bigint[])`;
+/** Asks first which points exist: most are new, and a delete that finds nothing still reads the postings. */
+async function deletePostings(work: Work, collection: number, batch: readonly IndexPoint[]): Promise<void> {
+  const ids = batch.map((point) => point.chunkId);
+  const { rows } = await sql<{ chunk_id: number }>`select chunk_id from bulkhead.index_vector
+    where collection_id = ${collection} and chunk_id = any (${ids}::bigint[])`.execute(work);
+  if (rows.length === 0) return;
+  await sql`delete from bulkhead.index_posting
+    where collection_id = ${collection} and chunk_id = any (${rows.map((row) => row.chunk_id)}::bigint[])`.execute(
+    work,
+  );
 }
 
 function insertVectors(collection: number, batch: readonly IndexPoint[]): RawBuilder<unknown> {
@@ -206,24 +227,18 @@ function insertVectors(collection: number, batch: readonly IndexPoint[]): RawBui
 
 /** Sorted by term: neighbours in the index are then written together. */
 function insertPostings(collection: number, batch: readonly IndexPoint[]): RawBuilder<unknown> {
-  const terms: number[] = [];
-  const weights: number[] = [];
-  const positions: number[] = [];
-  for (const [position, point] of batch.entries())
-    for (let i = 0; i < point.terms.ids.length; i += 1) {
-      terms.push(point.terms.ids[i] ?? 0);
-      weights.push(point.terms.weights[i] ?? 0);
-      positions.push(position + 1);
-    }
+  const owners = batch.flatMap((point) => Array.from(point.terms.ids, () => point));
   return sql`insert into bulkhead.index_posting (collection_id, tenant_id, term, class_id, chunk_id, weight)
-    select ${collection}::smallint, (${batch.map((point) => point.tenant)}::int[])[p], term,
-      (${batch.map((point) => point.classId)}::int[])[p], (${batch.map((point) => point.chunkId)}::bigint[])[p], weight
-    from unnest(${terms}::int[], ${weights}::real[], ${positions}::int[]) as t (term, weight, p)
+    select ${collection}::smallint, tenant, term, class, chunk, weight
+    from unnest(${owners.map((point) => point.tenant)}::int[],
+      ${batch.flatMap((point) => Array.from(point.terms.ids))}::int[], ${owners.map((point) => point.classId)}::int[],
+      ${owners.map((point) => point.chunkId)}::bigint[], ${batch.flatMap((point) => Array.from(point.terms.weights))}::real[])
+      as t (tenant, term, class, chunk, weight)
     order by term`;
 }
 
 function vectorText(embedding: Float32Array): string {
-  return `[${embedding.join(',')}]`;
+  return `[${Array.from(embedding, (x) => x.toPrecision(9)).join(',')}]`;
 }
 
 function toIndexError(error: unknown): BulkheadError {

@@ -1,3 +1,4 @@
+import { type Instant, instant } from '../policy/ids.ts';
 import type { Received } from './1-receive.ts';
 import { type AccessFields, readAccessFields } from './parsers/access-fields.ts';
 import { decode } from './parsers/decode.ts';
@@ -5,7 +6,6 @@ import type { ParsedDocument } from './parsers/document.ts';
 import { readFrontMatter } from './parsers/front-matter.ts';
 import { essence } from './parsers/media-type.ts';
 import { parse } from './parsers/parse.ts';
-import { type Instant, instant } from '../policy/ids.ts';
 
 /** A submission with its text in blocks. */
 export interface Parsed extends Received {

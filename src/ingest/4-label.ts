@@ -5,8 +5,8 @@ import { instant, type PrincipalId } from '../policy/ids.ts';
 import { joinLabels, type LabelScheme } from '../policy/label.ts';
 import type { OwnAccess } from '../store/access-classes.ts';
 import type { IngestContainer } from '../store/documents.ts';
-import type { AccessEntry, AccessFields } from './parsers/access-fields.ts';
-import { type JoinedFields, joinFields } from './join-fields.ts';
+import { type AccessEntry, type JoinedFields, joinFields } from './join-fields.ts';
+import type { AccessFields } from './parsers/access-fields.ts';
 
 export interface LabelRequest {
   readonly container: Pick<IngestContainer, 'label' | 'mayLabel' | 'mayGrant'>;
@@ -53,7 +53,11 @@ export function label(request: LabelRequest): Labelled {
   return { own, rank: label.rank };
 }
 
-function levelOf(given: JoinedFields, present: OwnAccess, { container, scheme }: LabelRequest): string | null {
+function levelOf(
+  given: JoinedFields,
+  present: OwnAccess,
+  { container, scheme }: LabelRequest,
+): string | null {
   if (given.level === undefined) return present.level;
   const falls =
     (rankOf(given.level, scheme) ?? 0) < (rankOf(present.level, scheme) ?? Number.NEGATIVE_INFINITY);

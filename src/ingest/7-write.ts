@@ -1,6 +1,7 @@
 import type { AuditEvent } from '../audit/audit-log.ts';
 import { type DocumentId, instant } from '../policy/ids.ts';
 import { internClass } from '../store/access-classes.ts';
+import type { Work } from '../store/database.ts';
 import {
   claimDocument,
   isAsSeen,
@@ -10,7 +11,6 @@ import {
   writeVersions,
 } from '../store/document-writes.ts';
 import { ManagedDocuments } from '../store/documents.ts';
-import type { Work } from '../store/database.ts';
 import type { Received } from './1-receive.ts';
 import type { Labelled } from './4-label.ts';
 import type { Embedded } from './6-embed.ts';
@@ -125,11 +125,7 @@ function versionOf(
   };
 }
 
-function writtenEvent(
-  submitter: Submitter,
-  group: readonly Embedded[],
-  version: VersionToWrite,
-): AuditEvent {
+function writtenEvent(submitter: Submitter, group: readonly Embedded[], version: VersionToWrite): AuditEvent {
   const container = group.find((embedded) => embedded.container.id === version.container)?.container.path;
   return {
     tenant: submitter.authority.subject.tenant,

@@ -5,12 +5,10 @@
  *
  * Many go through at once: reading runs ahead of embedding and embedding ahead of writing, each by a bounded amount.
  */
-import { BulkheadError } from '../errors.ts';
-import type { DocumentId } from '../policy/ids.ts';
 import { ManagedDocuments } from '../store/documents.ts';
 import { type Received, receive } from './1-receive.ts';
 import { type Embedded, embed, type Split } from './6-embed.ts';
-import { byWhom, write } from './7-write.ts';
+import { finish } from './finish.ts';
 import { PrincipalNames, prepare } from './prepare.ts';
 import { groupReady, mapAhead, turn } from './streams.ts';
 import {
@@ -22,56 +20,139 @@ import {
   type Submitter,
   type Unreadable,
 } from './submission.ts';
+import { UnderWay } from './under-way.ts';
 
+/** In documents. */
 const RECEIVED_AT_ONCE = 16;
-/** In chunks. */
-const SPLIT_AHEAD = 64;
+/** In chunks, as all that follow. */
 const EMBEDDED_AHEAD = 64;
 const WRITTEN_AT_ONCE = 32;
-const CHUNKS_BETWEEN_MAINTENANCE = 2048;
-const CHUNKS_WORTH_MAINTENANCE = 200;
-/** A document that others keep changing is given up after this many tries. */
-const MOST_TRIES = 3;
+const BETWEEN_MAINTENANCE = 2048;
+const WORTH_MAINTENANCE = 200;
+
+type Submissions = AsyncIterable<Submission | Unreadable> | Iterable<Submission | Unreadable>;
 
 /**
  * Ingests documents as they come and yields a result for each as it is finished: durable, and in the index. What is
- * wrong with one document is its result and stops no other. Memory is bounded: the source is read as fast as the
- * results are.
+ * wrong with one document is its result and stops no other. Memory is bounded: the source is read no faster than
+ * results are taken.
  * @throws DatabaseError when the database is gone; what was not yet yielded may or may not have been written
  */
 export async function* ingestMany(
   parts: IngestParts,
   submitter: Submitter,
-  submissions: AsyncIterable<Submission | Unreadable> | Iterable<Submission | Unreadable>,
+  submissions: Submissions,
 ): AsyncGenerator<IngestResult> {
-  const documents = ManagedDocuments.as(parts.database, submitter.authority.context);
-  const names = new PrincipalNames(documents);
   const underWay = new UnderWay();
-
-  const received = receiveAll(documents, underWay, submissions);
-  const split = mapAhead(received, (step) => onWork(step, (work) => prepare(parts, submitter, names, work)), {
-    limit: RECEIVED_AT_ONCE,
-    weigh: () => 1,
-  });
-  const embedded = mapAhead(split, (step) => onWork(step, (work) => embedOne(parts, work)), {
-    limit: SPLIT_AHEAD,
-    weigh: chunksOf,
-  });
-  let unmaintained = 0;
-  let total = 0;
-  for await (const group of groupReady(embedded, { limit: WRITTEN_AT_ONCE, weigh: chunksOf })) {
+  const maintenance = new Maintenance(parts);
+  const ready = embedAhead(parts, submitter, underWay, submissions);
+  for await (const group of groupReady(ready, { limit: WRITTEN_AT_ONCE, weigh: chunksOf })) {
     for (const result of await finish(parts, submitter, group)) {
-      underWay.done(result.externalId);
-      unmaintained += result.chunks ?? 0;
-      total += result.chunks ?? 0;
-      yield result;
+      underWay.end(result.externalId);
+      maintenance.count(result);
+      yield* underWay.closeUnlessResumed(result);
     }
-    if (unmaintained >= CHUNKS_BETWEEN_MAINTENANCE) {
-      await parts.database.maintain();
-      unmaintained = 0;
-    }
-    // a query that waits for the one connection of the embedded engine gets its turn
+    await maintenance.between();
+    // whoever waits for the one connection of the embedded engine has a turn
     await turn();
   }
-  if (total > CHUNKS_WORTH_MAINTENANCE && unmaintained > 0) await parts.database.maintain();
+  await maintenance.afterwards();
+}
+
+/** One document, to its end. */
+export async function ingestOne(
+  parts: IngestParts,
+  submitter: Submitter,
+  submission: Submission,
+): Promise<IngestResult> {
+  for await (const result of ingestMany(parts, submitter, [submission])) return result;
+  throw new Error('a submission came to no result');
+}
+
+/** Stages 1 to 6. */
+function embedAhead(
+  parts: IngestParts,
+  submitter: Submitter,
+  underWay: UnderWay,
+  submissions: Submissions,
+): AsyncIterable<Step<Embedded>> {
+  const documents = ManagedDocuments.as(parts.database, submitter.authority.context);
+  const names = new PrincipalNames(documents);
+  const received = receiveAll(documents, underWay, submissions);
+  const split = mapAhead(
+    received,
+    (step) => onWork(step, (work: Received) => prepare(parts, submitter, names, work)),
+    { limit: RECEIVED_AT_ONCE, weigh: () => 1 },
+  );
+  return mapAhead(split, (step) => onWork(step, (work: Split) => embedOne(parts, work)), {
+    limit: EMBEDDED_AHEAD,
+    weigh: chunksOf,
+  });
+}
+
+/** A document that is under way is not received again before it is done: the second is to see the first. */
+async function* receiveAll(
+  documents: ManagedDocuments,
+  underWay: UnderWay,
+  submissions: Submissions,
+): AsyncGenerator<Step<Received>> {
+  for await (const group of groupReady(eachOf(submissions), { limit: RECEIVED_AT_ONCE, weigh: () => 1 })) {
+    let batch: (Submission | Unreadable)[] = [];
+    for (const submission of group) {
+      if (underWay.has(submission.externalId)) {
+        yield* await receive(documents, batch);
+        batch = [];
+        await underWay.until(submission.externalId);
+      }
+      underWay.begin(submission.externalId);
+      batch.push(submission);
+    }
+    yield* await receive(documents, batch);
+  }
+}
+
+async function* eachOf<T>(items: AsyncIterable<T> | Iterable<T>): AsyncGenerator<T> {
+  yield* items;
+}
+
+async function embedOne(parts: IngestParts, split: Split): Promise<Step<Embedded>> {
+  try {
+    return { kind: 'work', work: await embed(split, parts.embedder) };
+  } catch (error) {
+    return { kind: 'result', result: failed(split.submission, error) };
+  }
+}
+
+async function onWork<T, R>(step: Step<T>, next: (work: T) => Promise<Step<R>>): Promise<Step<R>> {
+  return step.kind === 'result' ? step : next(step.work);
+}
+
+function chunksOf(step: Step<{ readonly chunks: readonly unknown[] }>): number {
+  return step.kind === 'result' ? 1 : step.work.chunks.length;
+}
+
+/** PGlite cleans up after itself only when told to. */
+class Maintenance {
+  readonly #parts: IngestParts;
+  #chunks = 0;
+  #total = 0;
+
+  constructor(parts: IngestParts) {
+    this.#parts = parts;
+  }
+
+  count({ chunks = 0 }: IngestResult): void {
+    this.#chunks += chunks;
+    this.#total += chunks;
+  }
+
+  async between(): Promise<void> {
+    if (this.#chunks < BETWEEN_MAINTENANCE) return;
+    this.#chunks = 0;
+    await this.#parts.database.maintain();
+  }
+
+  async afterwards(): Promise<void> {
+    if (this.#total > WORTH_MAINTENANCE && this.#chunks > 0) await this.#parts.database.maintain();
+  }
 }

@@ -1,6 +1,8 @@
 import { BulkheadError } from '../errors.ts';
 import type { LabelScheme } from '../policy/label.ts';
-import type { AccessEntry, AccessFields } from './parsers/access-fields.ts';
+import type { AccessFields } from './parsers/access-fields.ts';
+
+export type AccessEntry = AccessFields['entries'][number];
 
 /** The access fields of request, sidecar and front matter in one. */
 export interface JoinedFields {

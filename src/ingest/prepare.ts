@@ -55,7 +55,7 @@ export async function prepare(
 }
 
 async function parseToSplit(parts: IngestParts, names: PrincipalNames, received: Received): Promise<Split> {
-  const { scheme, masking, embedder } = parts;
+  const { masking, embedder } = parts;
   const parsed = parseSubmission(received);
   const inspected = inspect(parsed, masking);
   const labelled = label(await labelRequest(parts, names, received, parsed.access));
@@ -63,8 +63,7 @@ async function parseToSplit(parts: IngestParts, names: PrincipalNames, received:
     maxTokens: Math.max(embedder.maxTokens - HEADING_TOKENS, Math.floor(embedder.maxTokens / 2)),
     countTokens: (texts) => embedder.countTokens([...texts]),
   });
-  if (scheme.levels.length === 0 || chunks.length === 0)
-    throw new BulkheadError('empty_document', 'The document holds no text.');
+  if (chunks.length === 0) throw new BulkheadError('empty_document', 'The document holds no text.');
   return { ...inspected, ...labelled, chunks };
 }
 

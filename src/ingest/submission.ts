@@ -6,8 +6,8 @@ import type { DocumentId, Instant } from '../policy/ids.ts';
 import type { LabelScheme } from '../policy/label.ts';
 import type { Authority } from '../store/authority.ts';
 import type { Database } from '../store/database.ts';
-import type { Indexer } from './indexer.ts';
 import type { MaskingPolicy } from './3-inspect.ts';
+import type { Indexer } from './indexer.ts';
 import type { AccessFields } from './parsers/access-fields.ts';
 
 export interface Submission {

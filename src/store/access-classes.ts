@@ -86,7 +86,12 @@ interface Row {
   readonly entries: readonly EntryTuple[];
 }
 
-type EntryTuple = readonly [principal: number, effect: 'allow' | 'deny', from: number | null, until: number | null];
+type EntryTuple = readonly [
+  principal: number,
+  effect: 'allow' | 'deny',
+  from: number | null,
+  until: number | null,
+];
 
 async function readClasses(
   trx: Work,

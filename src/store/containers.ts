@@ -72,7 +72,9 @@ export class Containers {
   }
 
   async entries(container: ClassId): Promise<readonly EntryRow[]> {
-    const { rows } = await sql<EntryRow>`${ENTRIES} where e.class_id = ${container} order by e.id`.execute(this.#trx);
+    const { rows } = await sql<EntryRow>`${ENTRIES} where e.class_id = ${container} order by e.id`.execute(
+      this.#trx,
+    );
     return rows;
   }
 
@@ -124,7 +126,11 @@ export class Containers {
   }
 
   /** One row. Needs `label`. @returns whether the caller may */
-  async setLabel(container: ClassId, level: string | null, compartments: readonly string[]): Promise<boolean> {
+  async setLabel(
+    container: ClassId,
+    level: string | null,
+    compartments: readonly string[],
+  ): Promise<boolean> {
     const { rows } = await sql`
       update bulkhead.access_class set level = ${level}, compartments = ${[...compartments]}::text[],
         rank = (select rank from bulkhead.sensitivity_level where name = ${level})

@@ -47,11 +47,7 @@ const ROWS_PER_STATEMENT = 16;
  * Claims the document's row for this version.
  * @returns false when another ingestion was faster, so that what this one rests on is no longer so
  */
-export async function claimDocument(
-  trx: Work,
-  tenant: TenantId,
-  version: VersionToWrite,
-): Promise<boolean> {
+export async function claimDocument(trx: Work, tenant: TenantId, version: VersionToWrite): Promise<boolean> {
   return version.present === undefined
     ? insertDocument(trx, tenant, version)
     : takeOver(trx, version, version.present);

@@ -66,7 +66,14 @@ export class Outbox {
    */
   claim(limit: number, takeOver: boolean): Promise<readonly OutboxClaim[]> {
     return this.#run(async (trx) => {
-      const { rows } = await sql<{ tenant: number; document: string; up_to: number; is_publish: boolean; is_move: boolean; tries: number }>`
+      const { rows } = await sql<{
+        tenant: number;
+        document: string;
+        up_to: number;
+        is_publish: boolean;
+        is_move: boolean;
+        tries: number;
+      }>`
         with due as (
           select document_id, min(id) as first from bulkhead.outbox
           group by document_id
@@ -107,7 +114,14 @@ export class Outbox {
   /** The documents as they are now; one that was deleted is missing. */
   versionsToIndex(documents: readonly DocumentId[]): Promise<readonly VersionToIndex[]> {
     return this.#run(async (trx) => {
-      const { rows } = await sql<{ tenant: number; document: string; class: number; live: number; version: number; chunks: number }>`
+      const { rows } = await sql<{
+        tenant: number;
+        document: string;
+        class: number;
+        live: number;
+        version: number;
+        chunks: number;
+      }>`
         select d.tenant_id as tenant, d.id as document, d.class_id as class, d.version as live, v.version,
           v.chunk_count as chunks
         from bulkhead.document d join lateral (

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { PGlite } from '@electric-sql/pglite';
 import type { PostgresPool } from 'kysely';
 
@@ -15,6 +16,9 @@ export function pglitePool(pglite: PGlite): PostgresPool {
         release = resolve;
       });
       await before;
+      // PGlite computes on this thread and resolves at once: without a turn of the event loop here, busy callers
+      // would keep timers and sockets waiting for seconds
+      await setImmediate();
       return {
         query: (async (statement: string, parameters?: readonly unknown[]) => {
           const result =

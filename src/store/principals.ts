@@ -50,7 +50,9 @@ export class Principals {
   }
 
   async find(key: string): Promise<PrincipalRow | undefined> {
-    const { rows } = await sql<PrincipalRow>`select * from (${PRINCIPALS}) t where key = ${key}`.execute(this.#trx);
+    const { rows } = await sql<PrincipalRow>`select * from (${PRINCIPALS}) t where key = ${key}`.execute(
+      this.#trx,
+    );
     return rows[0];
   }
 
@@ -78,7 +80,11 @@ export class Principals {
   }
 
   /** One row; a membership that is there gets the new validity. Needs `administer` on the root. */
-  async setMember(group: PrincipalId, member: PrincipalId, { validFrom, validUntil }: Validity): Promise<void> {
+  async setMember(
+    group: PrincipalId,
+    member: PrincipalId,
+    { validFrom, validUntil }: Validity,
+  ): Promise<void> {
     await sql`
       insert into bulkhead.membership (tenant_id, group_id, member_id, valid_from, valid_until)
       values (bulkhead.ctx_tenant(), ${group}, ${member}, to_timestamp(${validFrom ?? null}::float8 / 1000),
@@ -95,7 +101,9 @@ export class Principals {
   }
 
   async clearancesOf(key: string): Promise<readonly ClearanceRow[]> {
-    const { rows } = await sql<ClearanceRow>`${CLEARANCES} where p.key = ${key} order by k.id`.execute(this.#trx);
+    const { rows } = await sql<ClearanceRow>`${CLEARANCES} where p.key = ${key} order by k.id`.execute(
+      this.#trx,
+    );
     return rows;
   }
 

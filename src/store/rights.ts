@@ -22,7 +22,9 @@ export interface BindingRow {
  * from. Comes first in a unit of work of role `admin`; the audit log's locks come last.
  */
 export async function lockPolicy(trx: Work): Promise<PolicyEpoch> {
-  const { rows } = await sql<PolicyEpoch>`select incarnation, counter from bulkhead.lock_policy()`.execute(trx);
+  const { rows } = await sql<PolicyEpoch>`select incarnation, counter from bulkhead.lock_policy()`.execute(
+    trx,
+  );
   if (rows[0] === undefined) throw new Error('the tenant has no policy epoch');
   return rows[0];
 }
@@ -30,7 +32,9 @@ export async function lockPolicy(trx: Work): Promise<PolicyEpoch> {
 /** The rights that the caller of this unit of work holds on a class, an acting service's limits counted. */
 export async function rightsOn(trx: Work, cls: ClassId): Promise<ReadonlySet<Right>> {
   const { rows } = await sql<{ right: Right }>`
-    select r as "right" from unnest(${[...RIGHTS]}::text[]) r where bulkhead.holds_right(${cls}, r)`.execute(trx);
+    select r as "right" from unnest(${[...RIGHTS]}::text[]) r where bulkhead.holds_right(${cls}, r)`.execute(
+    trx,
+  );
   return new Set(rows.map((row) => row.right));
 }
 
@@ -62,6 +66,18 @@ export async function groupsAround(
       select unnest(${[...principals]}::int[])
       union
       select m.group_id from held join bulkhead.membership m on m.member_id = held.id)
+    select id from held`.execute(trx);
+  return new Set(rows.map((row) => principalId(row.id)));
+}
+
+/** The principals and every group that holds one of them now: a subject's, from its own key and what comes with it. */
+export async function principalsNow(trx: Work, keys: readonly string[]): Promise<ReadonlySet<PrincipalId>> {
+  const { rows } = await sql<{ id: number }>`
+    with recursive held(id) as (
+      select id from bulkhead.principal where key = any (${[...keys]}::text[])
+      union
+      select m.group_id from held join bulkhead.membership m on m.member_id = held.id
+        and bulkhead.valid_at(m.valid_from, m.valid_until, (select bulkhead.ctx_now())))
     select id from held`.execute(trx);
   return new Set(rows.map((row) => principalId(row.id)));
 }

@@ -41,7 +41,7 @@ describe('At once', () => {
         await new Promise((resolve) => setTimeout(resolve, Math.random() * 400));
       }
     })();
-    const outcomes = await Promise.all(Array.from({ length: 4 }, () => askRepeatedly(spine, 30)));
+    const outcomes = await Promise.all(Array.from({ length: 4 }, () => askRepeatedly(spine, 15)));
     running = false;
     await churn;
 

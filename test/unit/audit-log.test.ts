@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -321,7 +322,8 @@ describe('a change that is recorded in its own transaction', () => {
     const failures: unknown[] = [];
     log = test.open({
       schedule: (_, work) => {
-        due = work;
+        // a timer keeps the async context in which it was set
+        due = AsyncResource.bind(work);
         return () => {};
       },
       onCheckpointFailure: (error) => failures.push(error),

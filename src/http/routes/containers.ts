@@ -125,46 +125,48 @@ const revokeOne = createRoute({
   responses: { 204: nothing },
 });
 
-export function containerRoutes({ containers }: Services) {
+export function containerRoutes({ admin }: Services) {
   return newRoutes()
     .openapi(list, async (c) => {
       const caller = c.get('caller');
-      const { items, next } = await containers.list(caller, c.req.valid('query'));
+      const { items, next } = await admin.listContainers(caller, c.req.valid('query'));
       const listed = items.map(({ path, rights }) => ({ path, rights }));
       return c.json({ request_id: caller.requestId, containers: listed, next_cursor: next ?? null }, 200);
     })
     .openapi(create, async (c) => {
       const caller = c.get('caller');
       const { level, compartments, ...rest } = c.req.valid('json');
-      await containers.create(caller, { ...rest, label: { level, compartments } });
+      await admin.createContainer(caller, { ...rest, label: { level, compartments } });
       return c.json({ request_id: caller.requestId, path: rest.path }, 201);
     })
     .openapi(get, async (c) => {
       const caller = c.get('caller');
-      const detail = await containers.get(caller, c.req.valid('param').container);
+      const detail = await admin.getContainer(caller, c.req.valid('param').container);
       return c.json({ request_id: caller.requestId, ...detailView(detail) }, 200);
     })
     .openapi(setLabel, async (c) => {
-      await containers.setLabel(c.get('caller'), c.req.valid('param').container, c.req.valid('json'));
+      const { container } = c.req.valid('param');
+      await admin.setContainerLabel(c.get('caller'), { container, label: c.req.valid('json') });
       return c.body(null, 204);
     })
     .openapi(setAccess, async (c) => {
-      const { inherits } = c.req.valid('json');
-      await containers.setInherits(c.get('caller'), c.req.valid('param').container, inherits);
+      const { container } = c.req.valid('param');
+      await admin.setInherits(c.get('caller'), { container, ...c.req.valid('json') });
       return c.body(null, 204);
     })
     .openapi(grant, async (c) => {
       const caller = c.get('caller');
-      const id = await containers.grant(caller, c.req.valid('param').container, c.req.valid('json'));
+      const { container } = c.req.valid('param');
+      const id = await admin.grant(caller, { container, entry: c.req.valid('json') });
       return c.json({ request_id: caller.requestId, id }, 201);
     })
     .openapi(revoke, async (c) => {
       const { container } = c.req.valid('param');
-      await containers.revoke(c.get('caller'), { container, ...c.req.valid('query') });
+      await admin.revoke(c.get('caller'), { container, ...c.req.valid('query') });
       return c.body(null, 204);
     })
     .openapi(revokeOne, async (c) => {
-      await containers.revoke(c.get('caller'), { entry: c.req.valid('param').id });
+      await admin.revoke(c.get('caller'), { entry: c.req.valid('param').id });
       return c.body(null, 204);
     });
 }

@@ -97,11 +97,13 @@ export function documentRoutes(services: Services) {
       return c.body(null, 204);
     })
     .openapi(setAccess, async (c) => {
-      await services.documents.setAccess(c.get('caller'), c.req.valid('param').id, c.req.valid('json'));
+      const access = { document: c.req.valid('param').id, ...c.req.valid('json') };
+      await services.admin.setDocumentAccess(c.get('caller'), access);
       return c.body(null, 204);
     })
     .openapi(setLabel, async (c) => {
-      await services.documents.setLabel(c.get('caller'), c.req.valid('param').id, c.req.valid('json'));
+      const change = { document: c.req.valid('param').id, label: c.req.valid('json') };
+      await services.admin.setDocumentLabel(c.get('caller'), change);
       return c.body(null, 204);
     });
 }

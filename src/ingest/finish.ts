@@ -1,0 +1,102 @@
+/** Stage 7 and the index, for what is ready at one time. */
+import { BulkheadError } from '../errors.ts';
+import { ManagedDocuments } from '../store/documents.ts';
+import { type Received, receive } from './1-receive.ts';
+import { type Embedded, embed } from './6-embed.ts';
+import { type Written, write } from './7-write.ts';
+import { PrincipalNames, prepare } from './prepare.ts';
+import { failed, type IngestParts, type IngestResult, type Step, type Submitter } from './submission.ts';
+
+/** A document that others keep changing is given up after this many tries. */
+const MOST_TRIES = 3;
+
+/** Writes what is to be written, waits for the index, and returns the results in the order of the steps. */
+export async function finish(
+  parts: IngestParts,
+  submitter: Submitter,
+  steps: readonly Step<Embedded>[],
+): Promise<readonly IngestResult[]> {
+  const works = steps.flatMap((step) => (step.kind === 'work' ? [step.work] : []));
+  const written = await writeTogether(parts, submitter, works);
+  const results: IngestResult[] = [];
+  for (const step of steps) {
+    const next = step.kind === 'work' ? written.shift() : undefined;
+    if (step.kind === 'result') results.push(step.result);
+    else if (next !== undefined && !('kind' in next)) results.push(next);
+    else if (next?.kind === 'written') results.push(next.result);
+    else results.push(await again(parts, submitter, step.work));
+  }
+  return awaitIndex(parts, results);
+}
+
+/** In one transaction; if that fails, each in its own, so that one document stops no other. */
+async function writeTogether(
+  parts: IngestParts,
+  submitter: Submitter,
+  group: readonly Embedded[],
+): Promise<(Written | IngestResult)[]> {
+  if (group.length === 0) return [];
+  try {
+    return [...(await write(parts, submitter, group))];
+  } catch (error) {
+    const [only, ...others] = group;
+    if (only !== undefined && others.length === 0) return [failed(only.submission, error)];
+    const written: (Written | IngestResult)[] = [];
+    for (const one of group) written.push(...(await writeTogether(parts, submitter, [one])));
+    return written;
+  }
+}
+
+/** Once more from the start, for a document that somebody else changed while it was on its way. */
+async function again(parts: IngestParts, submitter: Submitter, received: Received): Promise<IngestResult> {
+  const { submission } = received;
+  const documents = ManagedDocuments.as(parts.database, submitter.authority.context);
+  try {
+    for (let tries = 1; tries < MOST_TRIES; tries += 1) {
+      const result = await once(parts, submitter, documents, submission);
+      if (result !== undefined) return result;
+    }
+  } catch (error) {
+    return failed(submission, error);
+  }
+  const conflict = new BulkheadError('conflict', 'The document is being changed by somebody else.');
+  return failed(submission, conflict);
+}
+
+async function once(
+  parts: IngestParts,
+  submitter: Submitter,
+  documents: ManagedDocuments,
+  submission: Received['submission'],
+): Promise<IngestResult | undefined> {
+  const [received] = await receive(documents, [submission]);
+  if (received?.kind !== 'work') return received?.result;
+  const prepared = await prepare(parts, submitter, new PrincipalNames(documents), received.work);
+  if (prepared.kind === 'result') return prepared.result;
+  const [written] = await write(parts, submitter, [await embed(prepared.work, parts.embedder)]);
+  return written?.kind === 'written' ? written.result : undefined;
+}
+
+/** A document that is stored but not yet in the index is not finished, and its result says so. */
+async function awaitIndex(
+  { indexer }: IngestParts,
+  results: readonly IngestResult[],
+): Promise<readonly IngestResult[]> {
+  const changed = results.flatMap(({ status, documentId }) =>
+    documentId === undefined || status === 'unchanged' || status === 'failed' ? [] : [documentId],
+  );
+  if (changed.length === 0) return results;
+  await indexer.drain().catch(() => {});
+  const pending = await indexer.pending(changed);
+  return results.map((result) => {
+    if (result.documentId === undefined || !pending.has(result.documentId)) return result;
+    return { ...result, ...failed(result, stillPending()) };
+  });
+}
+
+function stillPending(): BulkheadError {
+  return new BulkheadError(
+    'index_unavailable',
+    'The document is stored and will be found as soon as the index has taken it.',
+  );
+}
