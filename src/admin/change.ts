@@ -14,7 +14,7 @@ import { BulkheadError } from '../errors.ts';
 import type { LabelScheme } from '../policy/label.ts';
 import { type Authority, authorize, type CallerIdentity } from '../store/authority.ts';
 import type { Database, Work } from '../store/database.ts';
-import { isInsufficientPrivilege } from '../store/database-error.ts';
+import { isInsufficientPrivilege, isUniqueViolation } from '../store/database-error.ts';
 import { lockPolicy } from '../store/rights.ts';
 import { OwnRaise } from './separation-of-duties.ts';
 
@@ -107,6 +107,8 @@ async function tryOnce<T, R>(
       throw new BulkheadError('right_missing', 'You do not hold the right that this needs.', {
         cause: error,
       });
+    if (isUniqueViolation(error))
+      throw new BulkheadError('conflict', 'This is there already.', { cause: error });
     throw error;
   }
 }

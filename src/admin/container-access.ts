@@ -5,10 +5,9 @@ import { joinLabels } from '../policy/label.ts';
 import { classesBelow, type StoredClass } from '../store/access-classes.ts';
 import type { Authority } from '../store/authority.ts';
 import { Containers, type EntryRow } from '../store/containers.ts';
-import { isUniqueViolation } from '../store/database-error.ts';
 import { type AdminCaller, type AdminParts, type Changer, makeChange, type Outcome } from './change.ts';
 import { entryAdded, entryRemoved } from './events.ts';
-import { type EntryInput, type LabelInput, readEntries, readLabel, toOwnLabel } from './input.ts';
+import { type EntryInput, type LabelInput, readEntries, readEntry, readLabel, toOwnLabel } from './input.ts';
 import { alertsOfOwnReach, refuseOwnReach, type SubtreeChange } from './own-reach.ts';
 import { containerWithRight, type KnownContainer, noContainer } from './reach.ts';
 import { refuseOwnEntries } from './separation-of-duties.ts';
@@ -29,29 +28,15 @@ export function grant(
     locate: (authority) => containerWithRight(parts, authority, input.container, 'grant'),
     apply: async (changer, container) => {
       const { trx, authority, by } = changer;
-      const added = await readEntries(trx, [input.entry]);
-      refuseOwnEntries(authority.subject, [], added, container.path);
-      const change = await changeOf(changer, container, (cls) => ({ entries: [...cls.entries, ...added] }));
+      const added = await readEntry(trx, input.entry);
+      refuseOwnEntries(authority.subject, [], [added], container.path);
+      const change = await changeOf(changer, container, (cls) => ({ entries: [...cls.entries, added] }));
       const alerts = alertsOfOwnReach(parts.scheme, changer, 'grant', change);
       const event = entryAdded(authority.subject.tenant, by, container.path, input.entry);
-      return { result: await addEntry(changer, container, added), events: [event, ...alerts] };
+      const id = await Containers.within(trx).addEntry(container.id, added);
+      return { result: id, events: [event, ...alerts] };
     },
   });
-}
-
-async function addEntry(
-  { trx }: Changer,
-  container: KnownContainer,
-  entries: readonly Entry[],
-): Promise<number> {
-  let id = Number.NaN;
-  try {
-    for (const entry of entries) id = await Containers.within(trx).addEntry(container.id, entry);
-    return id;
-  } catch (error) {
-    if (isUniqueViolation(error)) throw new BulkheadError('conflict', 'This entry is there already.');
-    throw error;
-  }
 }
 
 /** One entry by its id, or all entries of a container with this principal and effect, whatever their validity. */

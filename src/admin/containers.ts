@@ -1,8 +1,6 @@
 /** Containers themselves: what there is, and new ones. Their labels and entries are in container-access.ts. */
-import { BulkheadError } from '../errors.ts';
 import { authorize } from '../store/authority.ts';
 import { Containers, type EntryRow, type ListedContainer } from '../store/containers.ts';
-import { isUniqueViolation } from '../store/database-error.ts';
 import type { Right } from '../store/rights.ts';
 import { readVisibleSet } from '../store/visible-set.ts';
 import { type AdminCaller, type AdminParts, type Changer, makeChange, type Outcome } from './change.ts';
@@ -152,13 +150,7 @@ async function addContainer(
   const label = readLabel(scheme, container.label);
   const entries = await readEntries(trx, container.entries);
   refuseOwnEntries(authority.subject, [], entries, path);
-  try {
-    await Containers.within(trx).create(parent.id, { path, inherits, ...label, entries });
-  } catch (error) {
-    if (isUniqueViolation(error))
-      throw new BulkheadError('conflict', `There is a container ${path} already.`);
-    throw error;
-  }
+  await Containers.within(trx).create(parent.id, { path, inherits, ...label, entries });
   const { tenant } = authority.subject;
   const created = { ...by, container: path, inherits, ...label };
   return {

@@ -19,6 +19,7 @@ import { ReadableDocuments } from '../store/passages.ts';
 import { Principals } from '../store/principals.ts';
 import { rightsOn } from '../store/rights.ts';
 import { type AdminCaller, type AdminParts, byWhom } from './change.ts';
+import { lookupIn } from './own-reach.ts';
 import { isUuid, noDocument } from './reach.ts';
 import { withoutSafeguards } from './separation-of-duties.ts';
 
@@ -233,5 +234,3 @@ function labelOf(classes: ReadonlyMap<ClassId, AccessClass>): Label | undefined 
 function labelView(scheme: LabelScheme, { rank, compartments }: Label) {
   return { level: scheme.levels[rank]?.name ?? 'unknown', compartments: [...compartments].sort() };
 }
-
-const lookupIn = (classes: ReadonlyMap<ClassId, AccessClass>) => (id: ClassId) => classes.get(id);

@@ -58,16 +58,21 @@ export function readValidity({ validFrom, validUntil }: Bounds, path = 'valid_un
 }
 
 /** @throws BulkheadError `unknown_principal`, `invalid_request` */
+export async function readEntry(trx: Work, input: EntryInput): Promise<NewEntry> {
+  return toEntry(await knownPrincipals(trx, [input.principal]), input, 'valid_until');
+}
+
+/** @throws BulkheadError `unknown_principal`, `invalid_request` */
 export async function readEntries(trx: Work, inputs: readonly EntryInput[]): Promise<readonly NewEntry[]> {
   const ids = await knownPrincipals(
     trx,
     inputs.map(({ principal }) => principal),
   );
-  return inputs.map((input, i) => ({
-    principal: idOf(ids, input.principal),
-    effect: input.effect,
-    ...readValidity(input, `entries.${i}.valid_until`),
-  }));
+  return inputs.map((input, i) => toEntry(ids, input, `entries.${i}.valid_until`));
+}
+
+function toEntry(ids: ReadonlyMap<string, PrincipalId>, input: EntryInput, path: string): NewEntry {
+  return { principal: idOf(ids, input.principal), effect: input.effect, ...readValidity(input, path) };
 }
 
 /** The ids of all of these. @throws BulkheadError `unknown_principal` naming the first that does not exist */

@@ -88,6 +88,7 @@ async function changeMembers(
       const groupId = idOf(await knownPrincipals(trx, [group]), group);
       const present = (await Principals.within(trx).membersOf(group)).map(toMembership);
       const wanted = await edit(trx, present);
+      if (wanted.some(({ id }) => id === groupId)) throw invalid('member', 'must not be the group itself');
       const added = wanted.filter((member) => !present.some((old) => isSame(old, member)));
       const removed = present.filter((old) => !wanted.some((member) => isSame(old, member)));
       const own = await ownPrincipals(trx, authority.subject);

@@ -13,7 +13,7 @@ export interface AuditItem {
   readonly guard: ReleaseGuard | null;
 }
 
-export interface AppendedItem {
+interface AppendedItem {
   readonly status: 'appended';
   readonly chain: number;
   readonly seq: number;

@@ -1,5 +1,4 @@
 import type { ErrorCode } from '../errors.ts';
-import type { ReceiptPurpose } from './receipt.ts';
 
 /** Who did it and in which request; null where nobody is known, or no request was involved. */
 export interface ByWhom {
@@ -154,7 +153,12 @@ export interface EventBodies {
   readonly 'document.approved': DocumentEvent;
   readonly 'batch.withdrawn': ByWhom & { readonly batch: string; readonly documents: number };
   /** A drop by a later enforcer with nothing moved: an earlier one let through what it should not have. */
-  readonly 'alert.drift': ByWhom & { readonly purpose: ReceiptPurpose; readonly dropped: number };
+  readonly 'alert.drift': ByWhom & {
+    readonly enforcer: string;
+    readonly document: string;
+    readonly version: number;
+    readonly class: number;
+  };
   readonly 'audit.queried': ByWhom & { readonly records: number };
   readonly 'audit.verified': ByWhom & { readonly records: number; readonly problems: number };
   readonly 'audit.exported': ByWhom & { readonly records: number };

@@ -12,7 +12,7 @@ import { newReceiptId, type Random, type ReceiptBody, type ReleaseGuard } from '
 export type { ReleaseGuard } from './receipt.ts';
 
 /** Where a durable record can be found again. The hash, kept by whoever got it, proves that it was not changed. */
-export interface Appended {
+interface Appended {
   readonly status: 'appended';
   /** Opaque, 128 random bits. */
   readonly id: string;
@@ -22,7 +22,7 @@ export interface Appended {
 }
 
 /** Why it was released is the body's `purpose`. */
-export type ReceiptKind = 'release';
+type ReceiptKind = 'release';
 
 /** An event of a change that is recorded in the change's own transaction. */
 export type AuditEvent = {

@@ -9,7 +9,7 @@ export type ReceiptPurpose = 'retrieve' | 'read' | 'list' | 'answer' | 'explain'
 export type Random = (size: number) => Uint8Array;
 
 /** One released passage, by reference: the log never holds text. */
-export interface ReceiptPassage {
+interface ReceiptPassage {
   readonly document: DocumentId;
   readonly version: number;
   readonly chunk: ChunkId;

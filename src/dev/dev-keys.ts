@@ -57,3 +57,13 @@ function createKey(name: string): Record<string, unknown> {
   const kid = `${name}-${randomBytes(8).toString('hex')}`;
   return { ...privateKey.export({ format: 'jwk' }), kid, alg: 'ES256', use: 'sig' };
 }
+
+/** A `fetch` that answers these URLs with the public key and every other one as usual. */
+export function keySetFetch(keys: ReadonlyMap<string, DevKey>): typeof fetch {
+  return async (input, init) => {
+    const key = keys.get(input instanceof Request ? input.url : String(input));
+    if (key === undefined) return fetch(input, init);
+    const { d: _private, ...publicKey } = key;
+    return Response.json({ keys: [publicKey] });
+  };
+}

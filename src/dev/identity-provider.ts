@@ -3,7 +3,7 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { type Context, Hono } from 'hono';
 import Provider from 'oidc-provider';
 import { BulkheadError } from '../errors.ts';
-import { loadDevKeys } from './dev-keys.ts';
+import { keySetFetch, loadDevKeys } from './dev-keys.ts';
 import { DEV_ISSUERS, type DevDirectory, type DevIssuerName } from './load-directory.ts';
 import { type MintOptions, mintAccessToken } from './mint-token.ts';
 import {
@@ -33,7 +33,9 @@ export interface DevIdentityProviderOptions {
 type Env = { Bindings: HttpBindings };
 
 export interface DevIdentityProviders {
-  readonly issuers: readonly { readonly name: DevIssuerName; readonly issuer: string }[];
+  readonly issuers: readonly { readonly name: DevIssuerName; readonly issuer: string; readonly jwksUri: string }[];
+  /** Answers for the key sets without a network, so that tokens verify before and without listening. */
+  readonly fetch: typeof fetch;
   /** The client to sign in with; it is public. */
   readonly clientId: string;
   /** To be mounted at `/dev/idp`, in front of anything that reads request bodies. */
@@ -72,7 +74,8 @@ export function createDevIdentityProviders(options: DevIdentityProviderOptions):
 
   const mint = { directory: options.accounts, keys, issuerUrl, resource: options.resource };
   return {
-    issuers: DEV_ISSUERS.map((name) => ({ name, issuer: issuerUrl(name) })),
+    issuers: DEV_ISSUERS.map((name) => ({ name, issuer: issuerUrl(name), jwksUri: `${issuerUrl(name)}/jwks` })),
+    fetch: keySetFetch(new Map(DEV_ISSUERS.map((name) => [`${issuerUrl(name)}/jwks`, keys.issuers[name]]))),
     clientId: DEV_CLIENT_ID,
     handle,
     mintToken: (account, mintOptions) => mintAccessToken(mint, account, mintOptions),

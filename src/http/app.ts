@@ -1,6 +1,7 @@
 /** The HTTP application: what holds for every request, and the routes by resource. */
-import type { OpenAPIHono } from '@hono/zod-openapi';
+
 import type { HttpBindings } from '@hono/node-server';
+import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context, Hono } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import { methodNotAllowed } from 'hono/method-not-allowed';

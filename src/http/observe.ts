@@ -14,7 +14,12 @@ interface ObserveOptions {
 }
 
 /** Around every request: its id, one line in the log, a record when it was turned away, and no caching. */
-export function observeRequests({ log, now, newRequestId, refusals }: ObserveOptions): MiddlewareHandler<Env> {
+export function observeRequests({
+  log,
+  now,
+  newRequestId,
+  refusals,
+}: ObserveOptions): MiddlewareHandler<Env> {
   return async (c, next) => {
     const startedAt = now();
     const requestId = newRequestId();

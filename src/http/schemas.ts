@@ -1,9 +1,7 @@
 /** The shapes of what is sent back, for the API's description and the tests that hold routes to it. */
 import { z } from '@hono/zod-openapi';
 
-const labelView = z
-  .strictObject({ level: z.string(), compartments: z.array(z.string()) })
-  .openapi('Label');
+const labelView = z.strictObject({ level: z.string(), compartments: z.array(z.string()) }).openapi('Label');
 
 const ownLabelView = z.strictObject({
   level: z.string().nullable().describe('null leaves it to the containers above'),

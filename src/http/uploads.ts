@@ -1,14 +1,15 @@
 /** A document as a request sends it: the body of one, and each line of a batch. */
 import { z } from '@hono/zod-openapi';
 import { BulkheadError, type FieldIssue } from '../errors.ts';
-import type { Upload, UploadResult } from './services.ts';
+import type { IngestResult, Submission } from '../ingest/submission.ts';
+import { instant } from '../policy/ids.ts';
 import {
   compartments,
   containerPath,
   entries,
   instantText,
-  isWellFormed,
   issuesOf,
+  isWellFormed,
   labelName,
   plainText,
   present,
@@ -21,7 +22,9 @@ export const uploadBody = z
     container: containerPath,
     external_id: plainText(1_000).describe('the sender’s id; unique with source and container'),
     source: plainText(200).default('api'),
-    media_type: plainText(200).describe('text/markdown, text/plain, text/html, text/csv or application/jsonl'),
+    media_type: plainText(200).describe(
+      'text/markdown, text/plain, text/html, text/csv or application/jsonl',
+    ),
     text: z.string().refine(isWellFormed, { message: 'must not hold a lone surrogate' }).optional(),
     content_base64: z
       .string()
@@ -49,7 +52,7 @@ export const uploadBody = z
     },
   });
 
-export function toUpload(body: z.output<typeof uploadBody>, line?: number): Upload {
+export function toSubmission(body: z.output<typeof uploadBody>, line?: number): Submission {
   const { container, external_id: externalId, source, media_type: mediaType, title, date } = body;
   const { level, inherits } = body;
   const says = [level, inherits, body.compartments, body.entries].some((field) => field !== undefined);
@@ -59,7 +62,7 @@ export function toUpload(body: z.output<typeof uploadBody>, line?: number): Uplo
     source,
     mediaType,
     title,
-    date,
+    date: date === undefined ? undefined : instant(date),
     line,
     bytes: Buffer.from(body.text ?? body.content_base64 ?? '', body.text === undefined ? 'base64' : 'utf8'),
     access: says
@@ -76,9 +79,9 @@ export function toUpload(body: z.output<typeof uploadBody>, line?: number): Uplo
  * Reads one line of a batch.
  * @throws BulkheadError `malformed_json`, `invalid_request`
  */
-export function parseUpload(bytes: Uint8Array, line: number): Upload {
+export function parseSubmission(bytes: Uint8Array, line: number): Submission {
   const result = uploadBody.safeParse(parseJson(bytes));
-  if (result.success) return toUpload(result.data, line);
+  if (result.success) return toSubmission(result.data, line);
   const issues: readonly FieldIssue[] = issuesOf(result.error);
   throw new BulkheadError('invalid_request', `Line ${line} did not validate.`, { issues });
 }
@@ -93,6 +96,10 @@ function parseJson(bytes: Uint8Array): unknown {
 }
 
 /** What is known of a document after it was taken in. */
-export function uploadView({ externalId, status, documentId, version, chunks }: UploadResult) {
-  return { external_id: externalId, status, ...present({ document_id: documentId, version, passages: chunks }) };
+export function uploadView({ externalId, status, documentId, version, chunks }: IngestResult) {
+  return {
+    external_id: externalId,
+    status,
+    ...present({ document_id: documentId, version, passages: chunks }),
+  };
 }

@@ -90,7 +90,10 @@ export function boundsView({ validFrom, validUntil }: { validFrom?: number; vali
 
 /** The same of a stored row, where `null` is unbounded. */
 export function storedBoundsView({ from, until }: { from: number | null; until: number | null }) {
-  return boundsView({ ...(from !== null && { validFrom: from }), ...(until !== null && { validUntil: until }) });
+  return boundsView({
+    ...(from !== null && { validFrom: from }),
+    ...(until !== null && { validUntil: until }),
+  });
 }
 
 /** A whole number in a query string; nothing but digits is one. */

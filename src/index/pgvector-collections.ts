@@ -29,6 +29,18 @@ export class PgvectorCollections implements VectorCollections {
     return new PgvectorIndex(this.#database, id, space);
   }
 
+  async live(): Promise<string | undefined> {
+    return this.#database.unitOfWork('indexer', undefined, async (work) => {
+      const row = await work
+        .withSchema('bulkhead')
+        .selectFrom('index_collection')
+        .select('fingerprint')
+        .where('live', '=', true)
+        .executeTakeFirst();
+      return row?.fingerprint;
+    });
+  }
+
   async switchTo(fingerprint: string): Promise<void> {
     await this.#locked(async (work) => {
       const collections = work.withSchema('bulkhead');

@@ -238,7 +238,7 @@ function insertPostings(collection: number, batch: readonly IndexPoint[]): RawBu
 }
 
 function vectorText(embedding: Float32Array): string {
-  return `[${Array.from(embedding, (x) => x.toPrecision(9)).join(',')}]`;
+  return `[${embedding.join(',')}]`;
 }
 
 function toIndexError(error: unknown): BulkheadError {

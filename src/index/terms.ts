@@ -2,7 +2,7 @@
  * Text to term ids and BM25 weights (Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009).
  * Only the document side is computed here; the index multiplies it by the IDF of what the caller may see.
  */
-import { stemmer } from '@orama/stemmers/english';
+import { stem } from './stem.ts';
 import { STOP_WORDS } from './stop-words.ts';
 import type { SparseVector } from './vector-index.ts';
 
@@ -52,7 +52,7 @@ export function* terms(text: string): Iterable<string> {
     if (parts.length > 1 && IDENTIFIER.test(compound)) yield compound.slice(0, LONGEST_TOKEN);
     for (const part of parts) {
       const word = part.slice(0, LONGEST_TOKEN);
-      if (!STOP_WORDS.has(word)) yield ENGLISH.test(word) ? stemmer(word) : word;
+      if (!STOP_WORDS.has(word)) yield ENGLISH.test(word) ? stem(word) : word;
     }
   }
 }

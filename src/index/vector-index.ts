@@ -87,6 +87,8 @@ export interface VectorCollections {
    * @throws BulkheadError `model_changed` if it exists with another dimension
    */
   open(space: EmbeddingSpace): Promise<VectorIndex>;
+  /** The fingerprint of the live collection; `undefined` before the first is opened. */
+  live(): Promise<string | undefined>;
   /** Makes this collection the live one; searches see the old one or the new one. */
   switchTo(fingerprint: string): Promise<void>;
   /** Removes a collection and its points. @throws BulkheadError `conflict` if it is live */

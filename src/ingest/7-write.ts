@@ -3,7 +3,7 @@ import { type DocumentId, instant } from '../policy/ids.ts';
 import { internClass } from '../store/access-classes.ts';
 import type { Work } from '../store/database.ts';
 import {
-  claimDocument,
+  claimDocuments,
   isAsSeen,
   moveToClass,
   nextVersion,
@@ -35,7 +35,7 @@ export async function write(
   const written = await ManagedDocuments.as(parts.database, authority.context).unitOfWork(async (trx) => {
     const classes = await internClasses(trx, group);
     const versions = group.map((embedded, i) => versionOf(parts, submitter, embedded, classes[i]));
-    const claimed = await claimAll(trx, submitter, versions);
+    const claimed = await claimDocuments(trx, authority.subject.tenant, versions);
     const toWrite = versions.filter((version) => claimed.has(version));
     await writeVersions(trx, authority.subject.tenant, toWrite);
     if (toWrite.length > 0)
@@ -85,17 +85,6 @@ async function internClasses(trx: Work, group: readonly Embedded[]) {
   const classes = [];
   for (const { container, own } of group) classes.push(await internClass(trx, container.id, own));
   return classes;
-}
-
-async function claimAll(
-  trx: Work,
-  { authority }: Submitter,
-  versions: readonly VersionToWrite[],
-): Promise<ReadonlySet<VersionToWrite>> {
-  const claimed = new Set<VersionToWrite>();
-  for (const version of [...versions].sort((a, b) => (a.id < b.id ? -1 : 1)))
-    if (await claimDocument(trx, authority.subject.tenant, version)) claimed.add(version);
-  return claimed;
 }
 
 function versionOf(

@@ -24,9 +24,13 @@ import { UnderWay } from './under-way.ts';
 
 /** In documents. */
 const RECEIVED_AT_ONCE = 16;
+/** A file that is being read takes about this long. */
+const RECEIVE_PATIENCE_MS = 10;
 /** In chunks, as all that follow. */
 const EMBEDDED_AHEAD = 64;
 const WRITTEN_AT_ONCE = 32;
+/** About as long as it takes to embed so many. */
+const WRITE_PATIENCE_MS = 400;
 const BETWEEN_MAINTENANCE = 2048;
 const WORTH_MAINTENANCE = 200;
 
@@ -46,7 +50,8 @@ export async function* ingestMany(
   const underWay = new UnderWay();
   const maintenance = new Maintenance(parts);
   const ready = embedAhead(parts, submitter, underWay, submissions);
-  for await (const group of groupReady(ready, { limit: WRITTEN_AT_ONCE, weigh: chunksOf })) {
+  const inGroups = { limit: WRITTEN_AT_ONCE, weigh: chunksOf, patienceMs: WRITE_PATIENCE_MS };
+  for await (const group of groupReady(ready, inGroups)) {
     for (const result of await finish(parts, submitter, group)) {
       underWay.end(result.externalId);
       maintenance.count(result);
@@ -96,7 +101,8 @@ async function* receiveAll(
   underWay: UnderWay,
   submissions: Submissions,
 ): AsyncGenerator<Step<Received>> {
-  for await (const group of groupReady(eachOf(submissions), { limit: RECEIVED_AT_ONCE, weigh: () => 1 })) {
+  const inGroups = { limit: RECEIVED_AT_ONCE, weigh: () => 1, patienceMs: RECEIVE_PATIENCE_MS };
+  for await (const group of groupReady(eachOf(submissions), inGroups)) {
     let batch: (Submission | Unreadable)[] = [];
     for (const submission of group) {
       if (underWay.has(submission.externalId)) {

@@ -55,9 +55,9 @@ export async function prepare(
 }
 
 async function parseToSplit(parts: IngestParts, names: PrincipalNames, received: Received): Promise<Split> {
-  const { masking, embedder } = parts;
+  const { redaction, embedder } = parts;
   const parsed = parseSubmission(received);
-  const inspected = inspect(parsed, masking);
+  const inspected = inspect(parsed, redaction);
   const labelled = label(await labelRequest(parts, names, received, parsed.access));
   const chunks = await split(parsed, {
     maxTokens: Math.max(embedder.maxTokens - HEADING_TOKENS, Math.floor(embedder.maxTokens / 2)),
@@ -105,14 +105,14 @@ function isSameContent({ submission, contentHash }: Received, present: PresentDo
 
 /** A level that masks other kinds needs other vectors. */
 function isMaskedOtherwise(
-  { scheme, masking }: IngestParts,
+  { scheme, redaction }: IngestParts,
   { container }: Received,
   present: PresentDocument,
   after: Labelled,
 ): boolean {
   const own = scheme.levels.find(({ name }) => name === present.access.level)?.rank ?? 0;
-  const before = masking.kindsAt(Math.max(own, container.label?.rank ?? 0));
-  const kinds = masking.kindsAt(after.rank);
+  const before = redaction.indexedWithout(Math.max(own, container.label?.rank ?? 0));
+  const kinds = redaction.indexedWithout(after.rank);
   return before.size !== kinds.size || [...kinds].some((kind) => !before.has(kind));
 }
 

@@ -58,10 +58,15 @@ export async function* mapAhead<T, R>(
   }
 }
 
-/** Groups what is ready at once, up to the limit: a group never waits for more to come. */
+export interface GroupOptions<T> extends AheadOptions<T> {
+  /** How long a group waits for more after its first item, in milliseconds. */
+  readonly patienceMs: number;
+}
+
+/** Groups what comes within a short time, up to the limit; what is alone at the end does not wait. */
 export async function* groupReady<T>(
   source: AsyncIterable<T>,
-  { limit, weigh }: AheadOptions<T>,
+  { limit, weigh, patienceMs }: GroupOptions<T>,
 ): AsyncGenerator<readonly [T, ...T[]]> {
   const iterator = source[Symbol.asyncIterator]();
   let next = iterator.next();
@@ -70,19 +75,29 @@ export async function* groupReady<T>(
       const group: [T, ...T[]] = [first.value];
       let load = weigh(first.value);
       next = iterator.next();
+      const patience = timeout(patienceMs);
       for (;;) {
-        const more = await Promise.race([next, turn()]);
+        const more = await Promise.race([next, patience.over]);
         if (more === undefined || more.done || load + weigh(more.value) > limit) break;
         group.push(more.value);
         load += weigh(more.value);
         next = iterator.next();
       }
+      patience.cancel();
       yield group;
     }
   } finally {
     next.catch(() => {});
     await iterator.return?.();
   }
+}
+
+function timeout(ms: number): { readonly over: Promise<undefined>; readonly cancel: () => void } {
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), ms);
+  });
+  return { over, cancel: () => clearTimeout(timer) };
 }
 
 /** Resolves after everything else that is ready has run. */

@@ -2,11 +2,11 @@
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { Embedder } from '../embed/embedder.ts';
 import { BulkheadError, type ErrorCode, type FieldIssue, toBulkheadError } from '../errors.ts';
+import type { RedactionPolicy } from '../guard/redaction-policy.ts';
 import type { DocumentId, Instant } from '../policy/ids.ts';
 import type { LabelScheme } from '../policy/label.ts';
 import type { Authority } from '../store/authority.ts';
 import type { Database } from '../store/database.ts';
-import type { MaskingPolicy } from './3-inspect.ts';
 import type { Indexer } from './indexer.ts';
 import type { AccessFields } from './parsers/access-fields.ts';
 
@@ -57,7 +57,7 @@ export interface IngestResult {
 export interface IngestParts {
   readonly database: Database;
   readonly scheme: LabelScheme;
-  readonly masking: MaskingPolicy;
+  readonly redaction: Pick<RedactionPolicy, 'indexedWithout'>;
   readonly embedder: Pick<Embedder, 'fingerprint' | 'maxTokens' | 'embedPassages' | 'countTokens'>;
   readonly indexer: Pick<Indexer, 'drain' | 'pending'>;
   readonly audit: Pick<AuditLog, 'appendWithin'>;

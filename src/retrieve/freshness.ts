@@ -1,6 +1,9 @@
 import { createHash } from 'node:crypto';
+import type { Instant } from '../policy/ids.ts';
 import type { VisibilityFilter } from '../policy/visibility-filter.ts';
 import type { Authority } from '../store/authority.ts';
+import type { Database } from '../store/database.ts';
+import { Outbox } from '../store/outbox.ts';
 
 /** How far behind the index is, in steps too coarse to tell of one document. */
 export type IndexLag = 'current' | 'minutes' | 'hours';
@@ -27,4 +30,39 @@ function policyVersion(visible: VisibilityFilter): string {
   const hash = createHash('sha256');
   if (visible.kind === 'classes') for (const { from, to } of visible.ranges) hash.update(`${from}-${to};`);
   return hash.digest('hex').slice(0, 16);
+}
+
+const REFRESH_MS = 10_000;
+const MINUTES_MS = 2 * 60_000;
+const HOURS_MS = 60 * 60_000;
+
+/** Reads the age of the oldest work in the outbox now and then, beside the requests and never within one. */
+export class IndexLagMeter {
+  readonly #database: Database;
+  readonly #now: () => Instant;
+  #lag: IndexLag = 'current';
+  #readAt = 0;
+
+  constructor(database: Database, now: () => Instant) {
+    this.#database = database;
+    this.#now = now;
+  }
+
+  read(): IndexLag {
+    if (this.#now() - this.#readAt > REFRESH_MS) {
+      this.#readAt = this.#now();
+      void this.#refresh();
+    }
+    return this.#lag;
+  }
+
+  async #refresh(): Promise<void> {
+    try {
+      const age = await new Outbox(this.#database).oldestAgeMs();
+      this.#lag = age < MINUTES_MS ? 'current' : age < HOURS_MS ? 'minutes' : 'hours';
+    } catch {
+      // the age is unknown: say the worst
+      this.#lag = 'hours';
+    }
+  }
 }

@@ -44,35 +44,58 @@ export interface ChunkToWrite {
 const ROWS_PER_STATEMENT = 16;
 
 /**
- * Claims the document's row for this version.
- * @returns false when another ingestion was faster, so that what this one rests on is no longer so
+ * Claims the documents' rows for these versions.
+ * @returns those that were claimed; with the others another ingestion was faster, and what they rest on is no
+ *   longer so
  */
-export async function claimDocument(trx: Work, tenant: TenantId, version: VersionToWrite): Promise<boolean> {
-  return version.present === undefined
-    ? insertDocument(trx, tenant, version)
-    : takeOver(trx, version, version.present);
+export async function claimDocuments(
+  trx: Work,
+  tenant: TenantId,
+  versions: readonly VersionToWrite[],
+): Promise<ReadonlySet<VersionToWrite>> {
+  const claimed = new Set<VersionToWrite>();
+  // in the order of ids, as everybody locks documents
+  const ordered = [...versions].sort((a, b) => (a.id < b.id ? -1 : 1));
+  for (const version of ordered)
+    if (version.present !== undefined && (await takeOver(trx, version, version.present)))
+      claimed.add(version);
+  const added = await insertDocuments(
+    trx,
+    tenant,
+    ordered.filter(({ present }) => present === undefined),
+  );
+  for (const version of added) claimed.add(version);
+  return claimed;
 }
 
-async function insertDocument(trx: Work, tenant: TenantId, version: VersionToWrite): Promise<boolean> {
+async function insertDocuments(
+  trx: Work,
+  tenant: TenantId,
+  versions: readonly VersionToWrite[],
+): Promise<readonly VersionToWrite[]> {
+  if (versions.length === 0) return [];
   const inserted = await trx
     .withSchema('bulkhead')
     .insertInto('document')
-    .values({
-      id: version.id,
-      tenant_id: tenant,
-      container_id: version.container,
-      class_id: version.class,
-      source: version.source,
-      external_id: version.externalId,
-      title: version.title,
-      media_type: version.mediaType,
-      content_date: toDate(version.date),
-      content_hash: version.contentHash,
-    })
+    .values(
+      versions.map((version) => ({
+        id: version.id,
+        tenant_id: tenant,
+        container_id: version.container,
+        class_id: version.class,
+        source: version.source,
+        external_id: version.externalId,
+        title: version.title,
+        media_type: version.mediaType,
+        content_date: toDate(version.date),
+        content_hash: version.contentHash,
+      })),
+    )
     .onConflict((conflict) => conflict.doNothing())
     .returning('id')
     .execute();
-  return inserted.length > 0;
+  const ids = new Set(inserted.map(({ id }) => id));
+  return versions.filter(({ id }) => ids.has(id));
 }
 
 /** Label and entries change at once, for the version that is still live too; all else when the new one is. */
@@ -81,7 +104,7 @@ async function takeOver(trx: Work, version: VersionToWrite, present: PresentDocu
   if (version.class === present.class) return true;
   await sql`update bulkhead.document set class_id = ${version.class}, updated_at = now()
     where id = ${present.id}::uuid`.execute(trx);
-  await addToOutbox(trx, present.id, 'move');
+  await addToOutbox(trx, [present.id], 'move');
   return true;
 }
 
@@ -114,7 +137,11 @@ export async function writeVersions(
     const ids = await insertChunks(trx, tenant, some);
     await insertEmbeddings(trx, tenant, some, ids);
   }
-  for (const { id } of versions) await addToOutbox(trx, id, 'publish');
+  await addToOutbox(
+    trx,
+    versions.map(({ id }) => id),
+    'publish',
+  );
 }
 
 /** The number that the next version of the document gets. */
@@ -122,13 +149,13 @@ export function nextVersion({ present }: Pick<VersionToWrite, 'present'>): numbe
   return (present?.version ?? 0) + 1;
 }
 
-export async function addToOutbox(
+async function addToOutbox(
   trx: Work,
-  document: DocumentId,
-  operation: 'publish' | 'move' | 'remove',
+  documents: readonly DocumentId[],
+  operation: 'publish' | 'move',
 ): Promise<void> {
   await sql`insert into bulkhead.outbox (tenant_id, document_id, operation)
-    values (bulkhead.ctx_tenant(), ${document}::uuid, ${operation})`.execute(trx);
+    select bulkhead.ctx_tenant(), id, ${operation} from unnest(${[...documents]}::uuid[]) id`.execute(trx);
 }
 
 async function insertVersions(

@@ -1,4 +1,4 @@
-import { open, readdir } from 'node:fs/promises';
+import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PGlite, types } from '@electric-sql/pglite';
 import { vector } from '@electric-sql/pglite-pgvector';
@@ -64,7 +64,7 @@ function embeddedEngine(pglite: PGlite, kysely: Kysely<Schema>, folder: string |
     kind: 'pglite',
     kysely,
     flush: async () => {
-      if (folder !== undefined) await syncNewestLogFile(join(folder, 'pg_wal'));
+      if (folder !== undefined) await syncLogFiles(join(folder, 'pg_wal'));
     },
     maintain: () =>
       kysely.connection().execute(async (connection) => {
@@ -83,15 +83,26 @@ function embeddedEngine(pglite: PGlite, kysely: Kysely<Schema>, folder: string |
   };
 }
 
-/** PGlite never syncs. The log file in use is the one written last. */
-async function syncNewestLogFile(folder: string): Promise<void> {
+/** PGlite never syncs. Only the log file in use has anything to sync; asking the others costs nothing. */
+async function syncLogFiles(folder: string): Promise<void> {
   const names = (await readdir(folder)).filter((name) => /^[0-9A-F]{24}$/.test(name));
   for (const name of names) {
-    const file = await open(join(folder, name), 'r+');
+    const file = await openIfThere(join(folder, name));
+    if (file === undefined) continue;
     try {
       await file.datasync();
     } finally {
       await file.close();
     }
+  }
+}
+
+/** A checkpoint may recycle a log file while we look; what was in it is in the tables' files by then. */
+async function openIfThere(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, 'r+');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
   }
 }

@@ -198,6 +198,16 @@ export class Outbox {
     });
   }
 
+  /** Milliseconds since the oldest work that is not given up was written; 0 when there is none. */
+  oldestAgeMs(): Promise<number> {
+    return this.#run(async (trx) => {
+      const { rows } = await sql<{ age: number | null }>`
+        select bulkhead.ms(now()) - bulkhead.ms(min(created_at)) as age
+        from bulkhead.outbox where attempts < ${MOST_ATTEMPTS}`.execute(trx);
+      return Math.max(0, rows[0]?.age ?? 0);
+    });
+  }
+
   #run<T>(work: (trx: Work) => Promise<T>): Promise<T> {
     return this.#database.unitOfWork('indexer', undefined, work);
   }

@@ -1,8 +1,9 @@
 import { createRoute, z } from '@hono/zod-openapi';
+import type { ListedRecord } from '../../audit/query.ts';
 import { newRoutes } from '../env.ts';
 import { jsonResponse } from '../openapi.ts';
 import { auditRecordsView, auditVerdictView } from '../schemas.ts';
-import type { AuditRecord, Services } from '../services.ts';
+import type { Services } from '../services.ts';
 import { page, plainText } from '../validation.ts';
 
 const list = createRoute({
@@ -36,6 +37,6 @@ export function auditRoutes(services: Services) {
     });
 }
 
-function recordView({ writer, seq, at, kind, id, body, hash }: AuditRecord) {
+function recordView({ writer, seq, at, kind, id, body, hash }: ListedRecord) {
   return { writer, seq, at: new Date(at).toISOString(), kind, id, body: body ?? null, hash };
 }

@@ -1,11 +1,12 @@
 import { BulkheadError, toBulkheadError } from '../../errors.ts';
+import type { IngestResult, Submission } from '../../ingest/submission.ts';
 import { type Log, summarizeError } from '../../telemetry/log.ts';
 import { mediaTypeOf } from '../body.ts';
 import { newRoutes } from '../env.ts';
 import { type Line, type LineBounds, readLines } from '../ndjson.ts';
 import { batchResultView } from '../schemas.ts';
-import type { Caller, Services, Upload, UploadResult } from '../services.ts';
-import { parseUpload, uploadBody, uploadView } from '../uploads.ts';
+import type { Caller, Services } from '../services.ts';
+import { parseSubmission, uploadBody, uploadView } from '../uploads.ts';
 import { present } from '../validation.ts';
 
 const MEDIA_TYPES = ['application/x-ndjson', 'application/jsonl'];
@@ -73,7 +74,7 @@ function openOutput() {
 }
 
 /** The uploads among the lines; each bad line becomes a result of its own on the spot. */
-async function* parseLines(lines: AsyncIterable<Line>, emit: Emit): AsyncGenerator<Upload> {
+async function* parseLines(lines: AsyncIterable<Line>, emit: Emit): AsyncGenerator<Submission> {
   for await (const line of lines) {
     try {
       yield readLine(line);
@@ -83,8 +84,8 @@ async function* parseLines(lines: AsyncIterable<Line>, emit: Emit): AsyncGenerat
   }
 }
 
-function readLine(line: Line): Upload {
-  if (line.kind === 'line') return parseUpload(line.bytes, line.number);
+function readLine(line: Line): Submission {
+  if (line.kind === 'line') return parseSubmission(line.bytes, line.number);
   const detail =
     line.kind === 'too-long'
       ? 'The line is longer than 2 MB.'
@@ -94,7 +95,7 @@ function readLine(line: Line): Upload {
 
 /** Never throws: the status has been sent, so what goes wrong now is the last line. */
 async function relay(
-  results: AsyncIterable<UploadResult>,
+  results: AsyncIterable<IngestResult>,
   output: ReturnType<typeof openOutput>,
   caller: Caller,
   log: Log,
@@ -112,7 +113,7 @@ async function relay(
   }
 }
 
-function resultView(result: UploadResult) {
+function resultView(result: IngestResult) {
   const { error, line = 0 } = result;
   const view = { line, ...uploadView(result) };
   return error === undefined

@@ -6,15 +6,18 @@ import { jsonBody, jsonResponse, nothing } from '../openapi.ts';
 import { containerView } from '../schemas.ts';
 import type { Services } from '../services.ts';
 import {
+  bounds,
   boundsView,
   compartments,
   containerPath,
   entries,
   entryBody,
+  inOrder,
   labelName,
   page,
   plainText,
   principalKey,
+  toBounds,
 } from '../validation.ts';
 
 /** A path in one segment, its slashes as %2F, with or without the first. */
@@ -25,6 +28,7 @@ const params = z.object({
 });
 
 const label = z.strictObject({ level: labelName.nullable(), compartments });
+const right = plainText(100).describe('ingest, label, grant, audit, administer or unmask:<kind>');
 const bounded = jsonBodyUpTo(JSON_BYTES);
 
 const list = createRoute({
@@ -109,6 +113,26 @@ const revoke = createRoute({
   responses: { 204: nothing },
 });
 
+const bindRole = createRoute({
+  method: 'post',
+  path: '/v1/containers/{container}/roles',
+  summary: 'Give a right here and below; needs administer',
+  middleware: bounded,
+  request: {
+    params,
+    body: jsonBody(z.strictObject({ principal: principalKey, right, ...bounds }).refine(inOrder)),
+  },
+  responses: { 204: nothing },
+});
+
+const unbindRole = createRoute({
+  method: 'delete',
+  path: '/v1/containers/{container}/roles',
+  summary: 'Take a right away; needs administer',
+  request: { params, query: z.strictObject({ principal: principalKey, right }) },
+  responses: { 204: nothing },
+});
+
 const revokeOne = createRoute({
   method: 'delete',
   path: '/v1/entries/{id}',
@@ -163,6 +187,17 @@ export function containerRoutes({ admin }: Services) {
     .openapi(revoke, async (c) => {
       const { container } = c.req.valid('param');
       await admin.revoke(c.get('caller'), { container, ...c.req.valid('query') });
+      return c.body(null, 204);
+    })
+    .openapi(bindRole, async (c) => {
+      const { container } = c.req.valid('param');
+      const { principal, right, ...validity } = c.req.valid('json');
+      await admin.bindRole(c.get('caller'), { container, principal, right, ...toBounds(validity) });
+      return c.body(null, 204);
+    })
+    .openapi(unbindRole, async (c) => {
+      const { container } = c.req.valid('param');
+      await admin.unbindRole(c.get('caller'), { container, ...c.req.valid('query') });
       return c.body(null, 204);
     })
     .openapi(revokeOne, async (c) => {

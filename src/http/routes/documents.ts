@@ -1,11 +1,12 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { BulkheadError } from '../../errors.ts';
+import type { IngestResult } from '../../ingest/submission.ts';
 import { DOCUMENT_BYTES, JSON_BYTES, jsonBodyUpTo } from '../body.ts';
 import { newRoutes } from '../env.ts';
 import { jsonBody, jsonResponse, nothing } from '../openapi.ts';
 import { documentListView, documentView, uploadView as uploadSchema } from '../schemas.ts';
-import type { Services, UploadResult } from '../services.ts';
-import { toUpload, uploadBody, uploadView } from '../uploads.ts';
+import type { Services } from '../services.ts';
+import { toSubmission, uploadBody, uploadView } from '../uploads.ts';
 import { compartments, entries, labelName, page, plainText, present } from '../validation.ts';
 
 /** As the server writes them; anything else is the id of nothing. */
@@ -74,7 +75,7 @@ export function documentRoutes(services: Services) {
   return newRoutes()
     .openapi(add, async (c) => {
       const caller = c.get('caller');
-      const result = await services.ingest.one(caller, toUpload(c.req.valid('json')));
+      const result = await services.ingest.one(caller, toSubmission(c.req.valid('json')));
       throwFailure(result);
       if (result.documentId !== undefined) c.header('location', `/v1/documents/${result.documentId}`);
       const status = result.status === 'created' ? 201 : 200;
@@ -108,7 +109,7 @@ export function documentRoutes(services: Services) {
     });
 }
 
-function throwFailure({ error }: UploadResult): void {
+function throwFailure({ error }: IngestResult): void {
   if (error !== undefined)
     throw new BulkheadError(error.code, error.detail, present({ issues: error.issues }));
 }

@@ -10,7 +10,9 @@ const request = z
   .strictObject({
     // a malformed id is the id of nothing, and answered like it
     document: plainText(200),
-    subject: principalKey.optional().describe('absent: the caller; others need audit and a dominating clearance'),
+    subject: principalKey
+      .optional()
+      .describe('absent: the caller; others need audit and a dominating clearance'),
     actor: principalKey.optional().describe('a service acting for the subject'),
   })
   .openapi('ExplainRequest');

@@ -36,13 +36,15 @@ const doctor = createRoute({
     200: jsonResponse(
       z.strictObject({
         request_id: z.string(),
-        missing: z.int(),
-        stale: z.int(),
-        misplaced: z.int(),
-        orphaned: z.int(),
         repaired: z.boolean(),
+        differences: z.strictObject({
+          missing: z.int(),
+          'stale-version': z.int(),
+          'wrong-class': z.int(),
+          orphan: z.int(),
+        }),
       }),
-      'How many points differ.',
+      'How many passages differ, and how.',
     ),
   },
 });
@@ -52,10 +54,7 @@ const reembed = createRoute({
   path: '/v1/reembed',
   summary: 'Embed every passage with the configured model and switch to it; needs administer',
   responses: {
-    200: jsonResponse(
-      z.strictObject({ request_id: z.string(), passages: z.int(), fingerprint: z.string() }),
-      'Done and switched.',
-    ),
+    200: jsonResponse(z.strictObject({ request_id: z.string(), passages: z.int() }), 'Done and switched.'),
   },
 });
 
@@ -71,12 +70,13 @@ export function operationRoutes(services: Services) {
     })
     .openapi(doctor, async (c) => {
       const caller = c.get('caller');
-      const report = await services.maintenance.doctor(caller, c.req.valid('json'));
-      return c.json({ request_id: caller.requestId, ...report }, 200);
+      const { repair } = c.req.valid('json');
+      const differences = await services.maintenance.doctor(caller, { repair });
+      return c.json({ request_id: caller.requestId, repaired: repair, differences }, 200);
     })
     .openapi(reembed, async (c) => {
       const caller = c.get('caller');
-      const { chunks, fingerprint } = await services.maintenance.reembed(caller);
-      return c.json({ request_id: caller.requestId, passages: chunks, fingerprint }, 200);
+      const passages = await services.maintenance.reembed(caller);
+      return c.json({ request_id: caller.requestId, passages }, 200);
     });
 }

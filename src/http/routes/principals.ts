@@ -5,7 +5,18 @@ import { newRoutes } from '../env.ts';
 import { jsonBody, jsonResponse, nothing } from '../openapi.ts';
 import { principalDetailView, principalListView } from '../schemas.ts';
 import type { Services } from '../services.ts';
-import { bounds, inOrder, page, plainText, principalKey, storedBoundsView, toBounds } from '../validation.ts';
+import {
+  bounds,
+  compartments,
+  containerPath,
+  inOrder,
+  labelName,
+  page,
+  plainText,
+  principalKey,
+  storedBoundsView,
+  toBounds,
+} from '../validation.ts';
 
 const bounded = jsonBodyUpTo(JSON_BYTES);
 const params = z.object({ principal: principalKey });
@@ -91,6 +102,49 @@ const removeMember = createRoute({
   responses: { 204: nothing },
 });
 
+const grantClearance = createRoute({
+  method: 'post',
+  path: '/v1/principals/{principal}/clearances',
+  summary: 'Give a clearance; needs administer at the root',
+  middleware: bounded,
+  request: {
+    params,
+    body: jsonBody(z.strictObject({ level: labelName, compartments, ...bounds }).refine(inOrder)),
+  },
+  responses: { 204: nothing },
+});
+
+const revokeClearance = createRoute({
+  method: 'delete',
+  path: '/v1/principals/{principal}/clearances',
+  summary: 'Take a clearance of exactly this level and these compartments away; needs administer at the root',
+  request: {
+    params,
+    query: z.strictObject({
+      level: labelName,
+      compartments: plainText(4_000)
+        .default('')
+        .transform((names) => names.split(',').filter((name) => name !== ''))
+        .openapi({ type: 'string', description: 'separated by commas', example: 'payroll,legal' }),
+    }),
+  },
+  responses: { 204: nothing },
+});
+
+const setCeiling = createRoute({
+  method: 'put',
+  path: '/v1/principals/{principal}/ceiling',
+  summary: 'How far a service may act for people; needs administer at the root',
+  middleware: bounded,
+  request: {
+    params,
+    body: jsonBody(
+      z.strictObject({ level: labelName, compartments, containers: z.array(containerPath).max(1_000) }),
+    ),
+  },
+  responses: { 204: nothing },
+});
+
 export function principalRoutes({ admin }: Services) {
   return newRoutes()
     .openapi(list, async (c) => {
@@ -132,6 +186,20 @@ export function principalRoutes({ admin }: Services) {
     .openapi(removeMember, async (c) => {
       const { principal: group, member } = c.req.valid('param');
       await admin.removeMember(c.get('caller'), { group, member });
+      return c.body(null, 204);
+    })
+    .openapi(grantClearance, async (c) => {
+      const { level, compartments, ...validity } = c.req.valid('json');
+      const clearance = { ...c.req.valid('param'), level, compartments, ...toBounds(validity) };
+      await admin.grantClearance(c.get('caller'), clearance);
+      return c.body(null, 204);
+    })
+    .openapi(revokeClearance, async (c) => {
+      await admin.revokeClearance(c.get('caller'), { ...c.req.valid('param'), ...c.req.valid('query') });
+      return c.body(null, 204);
+    })
+    .openapi(setCeiling, async (c) => {
+      await admin.setActorCeiling(c.get('caller'), { ...c.req.valid('param'), ...c.req.valid('json') });
       return c.body(null, 204);
     });
 }

@@ -62,12 +62,7 @@ export async function readFolder(root: string, options: FolderOptions = {}): Pro
   };
 }
 
-async function walk(
-  root: string,
-  path: string,
-  folders: Folder[],
-  unreadable: Unreadable[],
-): Promise<void> {
+async function walk(root: string, path: string, folders: Folder[], unreadable: Unreadable[]): Promise<void> {
   try {
     const entries = await readdir(join(root, path), { withFileTypes: true });
     const names = (keep: (entry: (typeof entries)[number]) => boolean) =>
@@ -75,7 +70,11 @@ async function walk(
         .filter(keep)
         .map(({ name }) => name)
         .sort();
-    const access = await readAcl(root, within(path, ACL_FILE), entries.some(({ name }) => name === ACL_FILE));
+    const access = await readAcl(
+      root,
+      within(path, ACL_FILE),
+      entries.some(({ name }) => name === ACL_FILE),
+    );
     folders.push({
       path,
       access: access ?? NO_ACCESS,
@@ -147,7 +146,7 @@ function* rowsOf(
         mediaType: 'text/plain',
         bytes: new TextEncoder().encode(text),
         access: readAccessFields(fields),
-        date: readDate(fields['date']),
+        date: readDate(fields.date),
         line,
       };
     } catch (error) {

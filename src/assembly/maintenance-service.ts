@@ -1,0 +1,56 @@
+import { BulkheadError } from '../errors.ts';
+import type { Caller, Services } from '../http/services.ts';
+import { type Difference, doctor } from '../ingest/doctor.ts';
+import { reembed } from '../ingest/reembed.ts';
+import { type Authority, authorize } from '../store/authority.ts';
+import { rightsOn, rootContainer } from '../store/rights.ts';
+import type { Core } from './core.ts';
+
+/** Work on the index as a whole; needs `administer` on the root. */
+export function maintenanceService(core: Core): Services['maintenance'] {
+  const { database, embedder, index, collections, redaction } = core;
+  return {
+    doctor: async (caller, { repair }) => {
+      const { subject } = await requireAdminister(core, caller);
+      const counts: Record<Difference['kind'], number> = { missing: 0, 'stale-version': 0, 'wrong-class': 0, orphan: 0 };
+      const differences = doctor({ database, tenant: subject.tenant, index, fingerprint: embedder.fingerprint, repair });
+      for await (const { kind } of differences) counts[kind] += 1;
+      return counts;
+    },
+    reembed: async (caller) => {
+      const { context } = await requireAdminister(core, caller);
+      let chunks = 0;
+      await reembed({
+        database,
+        collections,
+        embedder,
+        redaction,
+        tenants: [context],
+        onProgress: ({ done }) => {
+          chunks = done;
+        },
+      });
+      return chunks;
+    },
+  };
+}
+
+async function requireAdminister({ database, scheme }: Core, { identity }: Caller): Promise<Authority> {
+  const authority = await authorize(database, 'admin', scheme, identity);
+  const rights = await database.unitOfWork('admin', authority.context, async (trx) =>
+    rightsOn(trx, await rootContainer(trx)),
+  );
+  if (!rights.has('administer'))
+    throw new BulkheadError('right_missing', 'This needs the right administer on the root container.');
+  return authority;
+}
+
+/** Whether each part that a query needs works, tried and not assumed. */
+export async function readiness(core: Core): Promise<Readonly<Record<string, boolean>>> {
+  const works = (attempt: () => Promise<boolean>) => attempt().catch(() => false);
+  return {
+    database: await works(() => core.database.unitOfWork('retrieve', undefined, async () => true)),
+    embedding: await works(async () => (await core.embedder.embedQuery('ready')).length > 0),
+    index: await works(async () => (await core.collections.live()) === core.embedder.fingerprint),
+  };
+}

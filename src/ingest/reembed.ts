@@ -1,0 +1,111 @@
+/** Another embedding model: a second collection is filled beside the live one, then the two change places. */
+import type { Embedder } from '../embed/embedder.ts';
+import { redact } from '../guard/output-redactor.ts';
+import type { RedactionPolicy } from '../guard/redaction-policy.ts';
+import { documentTerms } from '../index/terms.ts';
+import type { IndexPoint, VectorCollections, VectorIndex } from '../index/vector-index.ts';
+import type { Database } from '../store/database.ts';
+import { type ChunkText, effectiveRanks, LiveChunks } from '../store/live-chunks.ts';
+import type { SessionContext } from '../store/session-context.ts';
+import { embeddingText } from './3-inspect.ts';
+import { doctor } from './doctor.ts';
+
+export interface ReembedOptions {
+  readonly database: Database;
+  readonly collections: VectorCollections;
+  readonly embedder: Pick<Embedder, 'fingerprint' | 'dimension' | 'embedPassages'>;
+  readonly redaction: Pick<RedactionPolicy, 'indexedWithout'>;
+  /** Of an administrator of each tenant: levels decide what is masked, and the indexer sees none. */
+  readonly tenants: readonly SessionContext[];
+  readonly onProgress: (progress: { readonly done: number; readonly left: number }) => void;
+}
+
+const CHUNKS_PER_STEP = 32;
+
+/**
+ * Embeds every chunk with another model and then makes that model's collection the live one. May be broken off and
+ * begun again: what was embedded is not embedded twice. Documents that come in meanwhile under the old model are
+ * taken along, at last once more after the switch.
+ * @throws BulkheadError `embedding_unavailable`, `redaction_failed`, `model_changed`
+ */
+export async function reembed(options: ReembedOptions): Promise<void> {
+  const { collections, embedder, tenants } = options;
+  const target = await collections.open(embedder);
+  for (const context of tenants) {
+    await embedTenant(options, target, context);
+    await repair(options, target, context);
+  }
+  await collections.switchTo(embedder.fingerprint);
+  for (const context of tenants) await embedTenant(options, target, context);
+}
+
+async function embedTenant(
+  options: ReembedOptions,
+  target: VectorIndex,
+  context: SessionContext,
+): Promise<void> {
+  const { database, embedder, onProgress } = options;
+  const chunks = LiveChunks.of(database, context.tenant);
+  let left = await chunks.countWithoutEmbedding(embedder.fingerprint);
+  for (let done = 0; ; ) {
+    const some = await chunks.withoutEmbedding(embedder.fingerprint, CHUNKS_PER_STEP);
+    if (some.length === 0) break;
+    const points = await toPoints(options, context, some);
+    // the row says that the chunk is done, so it comes after the point
+    await target.upsert(points);
+    await chunks.addEmbeddings(embedder.fingerprint, points);
+    done += some.length;
+    left = Math.max(0, left - some.length);
+    onProgress({ done, left });
+  }
+}
+
+/** Ranks are read anew each time: a container may be relabelled while the job runs. */
+async function toPoints(
+  { database, embedder, redaction }: ReembedOptions,
+  context: SessionContext,
+  chunks: readonly ChunkText[],
+): Promise<readonly IndexPoint[]> {
+  const ranks = await effectiveRanks(database, context);
+  const texts = chunks.map((chunk) => {
+    const kinds = redaction.indexedWithout(ranks.get(chunk.classId) ?? Number.POSITIVE_INFINITY);
+    return redact(embeddingText(chunk.title, chunk), kinds).text;
+  });
+  const vectors = new Array<Float32Array>(chunks.length);
+  await Promise.all(
+    byDocument(chunks).map(async (positions) => {
+      const some = await embedder.embedPassages(positions.map((position) => texts[position] ?? ''));
+      for (const [i, position] of positions.entries()) vectors[position] = some[i] ?? new Float32Array();
+    }),
+  );
+  return chunks.map(
+    (chunk, i): IndexPoint => ({
+      chunkId: chunk.chunkId,
+      documentId: chunk.documentId,
+      version: chunk.version,
+      classId: chunk.classId,
+      tenant: context.tenant,
+      embedding: vectors[i] ?? new Float32Array(),
+      terms: documentTerms(texts[i] ?? ''),
+    }),
+  );
+}
+
+/** Positions of the chunks of each document: no batch of the model may hold two. */
+function byDocument(chunks: readonly ChunkText[]): number[][] {
+  const positions = new Map<string, number[]>();
+  for (const [i, { documentId }] of chunks.entries())
+    positions.set(documentId, [...(positions.get(documentId) ?? []), i]);
+  return [...positions.values()];
+}
+
+/** What moved or went while the collection was filled. */
+async function repair(
+  { database, embedder }: ReembedOptions,
+  index: VectorIndex,
+  context: SessionContext,
+): Promise<void> {
+  const { fingerprint } = embedder;
+  const differences = doctor({ database, tenant: context.tenant, index, fingerprint, repair: true });
+  for await (const _ of differences);
+}

@@ -1,0 +1,99 @@
+/** @jsxRuntime automatic @jsxImportSource hono/jsx */
+import type { Answer } from '../retrieve/answer.ts';
+import type { LabelView } from '../retrieve/present.ts';
+import { date, removedFrom } from './words.ts';
+
+type Passage = Answer['passages'][number];
+
+export function PassageCard({
+  passage,
+  levels,
+}: {
+  readonly passage: Passage;
+  readonly levels: readonly string[];
+}) {
+  const removed = removedFrom(passage);
+  return (
+    <li class="passage">
+      <article>
+        <header>
+          <span class="rank">
+            <span class="visually-hidden">Rank </span>
+            {passage.rank}
+          </span>
+          <div class="headings">
+            <h2>{passage.title}</h2>
+            {passage.heading_path.length > 0 && (
+              <p class="path">
+                {passage.heading_path.map((heading, i) => (
+                  <>
+                    {i > 0 && (
+                      <span class="sep" aria-hidden="true">
+                        {' › '}
+                      </span>
+                    )}
+                    {heading}
+                  </>
+                ))}
+              </p>
+            )}
+          </div>
+          <LabelBadge label={passage.label} levels={levels} />
+        </header>
+        <p class="text">
+          <RedactedText passage={passage} />
+        </p>
+        <footer>
+          <span class="where">{passage.container}</span>
+          <span>{passage.external_id}</span>
+          <span>{passage.source}</span>
+          <span>{date(passage.content_date ?? passage.updated_at)}</span>
+          {removed !== undefined && <span class="removed">{removed}</span>}
+          <a class="why" href={`/why/${passage.document_id}`}>
+            Why can I see this?
+          </a>
+        </footer>
+      </article>
+    </li>
+  );
+}
+
+/** The label in words, with a colour that only repeats them. */
+export function LabelBadge({
+  label,
+  levels,
+}: {
+  readonly label: LabelView;
+  readonly levels: readonly string[];
+}) {
+  return (
+    <span class={`label tone-${toneOf(label.level, levels)}`}>
+      <span class="visually-hidden">Label: </span>
+      {[label.level, ...label.compartments].join(' · ')}
+    </span>
+  );
+}
+
+const TONES = 4;
+
+/** From 0, the lowest level, to 3, the highest and any unknown one. */
+function toneOf(level: string, levels: readonly string[]): number {
+  const rank = levels.indexOf(level);
+  if (rank === -1 || levels.length < 2) return TONES - 1;
+  return Math.round((rank / (levels.length - 1)) * (TONES - 1));
+}
+
+function RedactedText({ passage: { text, redactions } }: { readonly passage: Passage }) {
+  const pieces = [];
+  let end = 0;
+  for (const span of redactions) {
+    pieces.push(text.slice(end, span.start), <mark>{text.slice(span.start, span.end)}</mark>);
+    end = span.end;
+  }
+  return (
+    <>
+      {pieces}
+      {text.slice(end)}
+    </>
+  );
+}
