@@ -31,11 +31,11 @@ module.exports = {
     only('admin-knows-the-core', ['admin'], ['policy', 'store', 'guard', 'audit', 'errors']),
     only('ui-shows-released-content', ['ui'], ['identity', 'retrieve', 'admin', 'http', 'policy', 'errors']),
     only('http-knows-services', ['http'], ['identity', 'ingest', 'retrieve', 'admin', 'audit', 'ui', 'policy', 'errors', 'telemetry', 'store']),
-    only('cli-knows-services', ['cli'], ['identity', 'ingest', 'retrieve', 'admin', 'audit', 'http', 'dev', 'config', 'policy', 'store', 'errors', 'assemble', 'embed']),
+    only('cli-knows-services', ['cli'], ['identity', 'ingest', 'retrieve', 'admin', 'audit', 'http', 'dev', 'config', 'policy', 'store', 'errors', 'assembly', 'embed']),
     {
       name: 'index-adapters-only-through-the-port',
       severity: 'error',
-      from: { path: `^${root}/`, pathNot: [`^${root}/(assemble|main)\\.ts$`, `^${root}/index/`] },
+      from: { path: `^${root}/`, pathNot: [`^${root}/assembly/`, `^${root}/index/`] },
       to: { path: `^${root}/index/(pgvector|qdrant)-` },
     },
     {
@@ -53,7 +53,7 @@ module.exports = {
     {
       name: 'development-parts-only-from-the-edge',
       severity: 'error',
-      from: { path: `^${root}/`, pathNot: [`^${root}/(dev|cli)/`, `^${root}/(main|assemble)\\.ts$`] },
+      from: { path: `^${root}/`, pathNot: [`^${root}/(dev|cli|assembly)/`] },
       to: { path: `^${root}/dev/`, dependencyTypesNot: ['type-only'] },
     },
     home('pg-and-kysely-live-in-store', 'pg|kysely|@electric-sql', 'store/', 'index/pgvector-'),

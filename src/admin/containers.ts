@@ -37,7 +37,7 @@ export interface ContainerDetail {
 }
 
 /** Milliseconds since 1970; an absent bound is unbounded. */
-export interface EntryDetail {
+interface EntryDetail {
   readonly id: number;
   readonly principal: string;
   readonly displayName: string;

@@ -27,6 +27,7 @@ export function observeRequests({
     await next();
     await noteRefusal(c, refusals);
     c.header('x-request-id', requestId);
+    if (leavesBodyUnread(c)) c.header('connection', 'close');
     if (!c.res.headers.has('cache-control')) c.header('cache-control', 'no-store');
     log.info(
       {
@@ -39,6 +40,12 @@ export function observeRequests({
       'request',
     );
   };
+}
+
+/** The server then cuts the connection before long, so nobody should send another request over it. */
+function leavesBodyUnread({ req, res }: Context<Env>): boolean {
+  const hasBody = Number(req.header('content-length') ?? 0) > 0 || req.header('transfer-encoding') !== undefined;
+  return hasBody && res.status >= 400 && (res.status === 413 || !req.raw.bodyUsed);
 }
 
 async function noteRefusal(c: Context<Env>, refusals: RefusalLog): Promise<void> {

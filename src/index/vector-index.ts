@@ -68,7 +68,7 @@ export interface VectorIndex {
   moveDocument(tenant: TenantId, document: DocumentId, toClass: ClassId): Promise<void>;
   /** Removes a document's points, but for those of one version, from every collection. */
   removeDocument(tenant: TenantId, document: DocumentId, exceptVersion?: number): Promise<void>;
-  /** How many points the classes hold. */
+  /** How many points the classes hold. @throws as `search` does */
   count(tenant: TenantId, visible: VisibilityFilter): Promise<number>;
   /** A tenant's points in the order of their chunk ids, from the first after `after`. */
   listPoints(tenant: TenantId, after: ChunkId | undefined, limit: number): Promise<readonly IndexedPoint[]>;

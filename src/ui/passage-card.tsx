@@ -13,6 +13,8 @@ export function PassageCard({
   readonly levels: readonly string[];
 }) {
   const removed = removedFrom(passage);
+  const [first, ...below] = passage.heading_path;
+  const path = first === passage.title ? below : passage.heading_path;
   return (
     <li class="passage">
       <article>
@@ -23,9 +25,9 @@ export function PassageCard({
           </span>
           <div class="headings">
             <h2>{passage.title}</h2>
-            {passage.heading_path.length > 0 && (
+            {path.length > 0 && (
               <p class="path">
-                {passage.heading_path.map((heading, i) => (
+                {path.map((heading, i) => (
                   <>
                     {i > 0 && (
                       <span class="sep" aria-hidden="true">
@@ -83,10 +85,11 @@ function toneOf(level: string, levels: readonly string[]): number {
   return Math.round((rank / (levels.length - 1)) * (TONES - 1));
 }
 
-function RedactedText({ passage: { text, redactions } }: { readonly passage: Passage }) {
+function RedactedText({ passage }: { readonly passage: Passage }) {
+  const { text, redactions } = passage;
   const pieces = [];
-  let end = 0;
-  for (const span of redactions) {
+  let end = endOfHeadings(passage);
+  for (const span of redactions.filter(({ start }) => start >= end)) {
     pieces.push(text.slice(end, span.start), <mark>{text.slice(span.start, span.end)}</mark>);
     end = span.end;
   }
@@ -96,4 +99,15 @@ function RedactedText({ passage: { text, redactions } }: { readonly passage: Pas
       {text.slice(end)}
     </>
   );
+}
+
+/** Where the text goes on after the headings that the card shows already. */
+function endOfHeadings({ text, title, heading_path }: Passage): number {
+  const shown = new Set([title, ...heading_path, '']);
+  let end = 0;
+  for (const line of text.split('\n')) {
+    if (!shown.has(line.trim()) || end + line.length >= text.length) return end;
+    end += line.length + 1;
+  }
+  return 0;
 }

@@ -34,7 +34,9 @@ export function whyPage({ signedIn, document, decision, label, steps, levels }: 
             <li>{step}</li>
           ))}
         </ol>
-        <p class="note">These are your own entries and clearances, as they are now.</p>
+        <p class="note">
+          These are your own entries and clearances, as they are now. <a href="/">Ask something else</a>
+        </p>
       </section>
     ),
   });
