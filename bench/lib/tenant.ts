@@ -60,7 +60,7 @@ export function submissionsOf(
   });
 }
 
-/** Ingests all; a document that fails ends the run, for what is measured would not be what was meant. */
+/** Ingests all. A document without text is left out; any other failure ends the run. */
 export async function ingestAll(
   parts: IngestParts,
   submitter: Submitter,
@@ -69,7 +69,8 @@ export async function ingestAll(
 ): Promise<readonly IngestResult[]> {
   const results: IngestResult[] = [];
   for await (const result of ingestMany(parts, submitter, submissions)) {
-    if (result.status === 'failed') throw new Error(`${result.externalId}: ${result.error?.detail}`);
+    if (result.status === 'failed' && result.error?.code !== 'empty_document')
+      throw new Error(`${result.externalId}: ${result.error?.detail}`);
     results.push(result);
     onProgress(results.length);
   }

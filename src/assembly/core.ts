@@ -67,8 +67,10 @@ export async function openCore(
     ...(config.ingestWorkers === undefined ? {} : { ingestWorkers: config.ingestWorkers }),
   });
   const collections = new PgvectorCollections(database);
-  if (options.allowOtherModel !== true) await requireSameModel(collections, embedder);
-  const index = await collections.open(embedder);
+  const index = await openIndex(collections, embedder, options).catch(async (error: unknown) => {
+    await embedder.close();
+    throw error;
+  });
   const auditKey = await loadAuditKey(join(config.dataFolder, 'audit.key'), randomBytes);
   const checkpointsFile = join(config.dataFolder, 'audit-checkpoints.ndjson');
   const audit = openAudit(config, database, log, auditKey, checkpointsFile);
@@ -118,6 +120,15 @@ export function labelScheme({ policy }: Config): LabelScheme {
     })),
     compartments: new Set(policy.compartments),
   };
+}
+
+async function openIndex(
+  collections: PgvectorCollections,
+  embedder: Embedder,
+  { allowOtherModel = false }: CoreOptions,
+): Promise<VectorIndex> {
+  if (!allowOtherModel) await requireSameModel(collections, embedder);
+  return collections.open(embedder);
 }
 
 async function requireSameModel(collections: PgvectorCollections, embedder: Embedder): Promise<void> {

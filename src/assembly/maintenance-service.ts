@@ -6,8 +6,11 @@ import { type Authority, authorize } from '../store/authority.ts';
 import { rightsOn, rootContainer } from '../store/rights.ts';
 import type { Core } from './core.ts';
 
+/** In passages. */
+export type ReembedProgress = (done: number, total: number) => void;
+
 /** Work on the index as a whole; needs `administer` on the root. */
-export function maintenanceService(core: Core): Services['maintenance'] {
+export function maintenanceService(core: Core, onReembedProgress?: ReembedProgress): Services['maintenance'] {
   const { database, embedder, index, collections, redaction } = core;
   return {
     doctor: async (caller, { repair }) => {
@@ -26,8 +29,9 @@ export function maintenanceService(core: Core): Services['maintenance'] {
         embedder,
         redaction,
         tenants: [context],
-        onProgress: ({ done }) => {
+        onProgress: ({ done, left }) => {
           chunks = done;
+          onReembedProgress?.(done, done + left);
         },
       });
       return chunks;

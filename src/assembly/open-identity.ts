@@ -1,13 +1,12 @@
-import { join } from 'node:path';
 import type { Config } from '../config/config.ts';
 import type { DevIdentityProviders } from '../dev/identity-provider.ts';
 import type { IssuerProfile } from '../identity/issuer.ts';
 import { createSignIn, type SignIn } from '../identity/sign-in.ts';
 import type { SignInChoice } from '../ui/sign-in-page.tsx';
 import { createTokenVerifier, type TokenVerifier } from '../identity/verify-token.ts';
+import { DEVELOPMENT_AUDIENCE, developmentKeysFile } from './development.ts';
 
 export const DEMO_TENANT = 'meridian';
-const AUDIENCE = 'urn:bulkhead:api';
 
 export interface Identity {
   readonly verifier: TokenVerifier;
@@ -47,13 +46,13 @@ export async function openIdentity(config: Config, baseUrl: URL, now: () => numb
 async function openDevelopment(config: Config, baseUrl: URL): Promise<DevIdentityProviders> {
   const { createDevIdentityProviders } = await import('../dev/identity-provider.ts');
   const { loadDirectory } = await import('../dev/load-directory.ts');
-  const { DEMO_DIRECTORY } = await import('../dev/demo.ts');
+  const { DEMO_DIRECTORY } = await import('../dev/company.ts');
   return createDevIdentityProviders({
     production: config.production,
     accounts: await loadDirectory(DEMO_DIRECTORY),
-    keysFile: join(config.dataFolder, 'development-keys.json'),
+    keysFile: developmentKeysFile(config),
     baseUrl: baseUrl.origin,
-    resource: AUDIENCE,
+    resource: DEVELOPMENT_AUDIENCE,
     clientRedirectUri: new URL('/callback', baseUrl).href,
     postLogoutRedirectUri: new URL('/', baseUrl).href,
   });
@@ -69,7 +68,7 @@ function developmentProfiles(development: DevIdentityProviders | undefined): rea
     tenant: DEMO_TENANT,
     issuer,
     jwksUri,
-    audience: AUDIENCE,
+    audience: DEVELOPMENT_AUDIENCE,
     algorithms: ['ES256'],
     typ: ['at+jwt'],
     claims: { subject: 'sub', client: 'client_id', acr: 'acr', authTime: 'auth_time' },

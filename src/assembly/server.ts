@@ -23,9 +23,13 @@ export interface Bulkhead {
 
 export interface BulkheadOptions {
   readonly log?: Log;
+  /** Where log lines go; default: standard output. */
+  readonly logTo?: { write(line: string): void };
   readonly allowOtherModel?: boolean;
   /** Told while the demo company is loaded. */
   readonly onDemoProgress?: (done: number, total: number) => void;
+  /** Told while all is embedded again, in passages. */
+  readonly onReembedProgress?: (done: number, total: number) => void;
 }
 
 /**
@@ -33,15 +37,16 @@ export interface BulkheadOptions {
  * @throws BulkheadError whatever part refuses to start; what was opened is closed again
  */
 export async function openBulkhead(config: Config, options: BulkheadOptions = {}): Promise<Bulkhead> {
-  const log = options.log ?? createLog({ level: config.logLevel });
+  const log = options.log ?? createLog({ level: config.logLevel, destination: options.logTo });
   const store = await openStore(config);
+  let core: Core | undefined;
   try {
-    const core = await openCore(config, store.database, log, options);
+    core = await openCore(config, store.database, log, options);
     await core.ingest.indexer.takeOver();
     if (config.demo) await loadDemoCompany(core, options);
-    const baseUrl = new URL(config.publicUrl ?? `http://localhost:${config.port}`);
-    return await openApp(config, store, core, baseUrl, log);
+    return await openApp(config, store, core, log, options);
   } catch (error) {
+    await core?.close();
     await store.close();
     throw error;
   }
@@ -62,10 +67,17 @@ async function loadDemoCompany(core: Core, { onDemoProgress }: BulkheadOptions):
   });
 }
 
-async function openApp(config: Config, store: Store, core: Core, baseUrl: URL, log: Log): Promise<Bulkhead> {
+async function openApp(
+  config: Config,
+  store: Store,
+  core: Core,
+  log: Log,
+  { onReembedProgress }: BulkheadOptions,
+): Promise<Bulkhead> {
+  const baseUrl = new URL(config.publicUrl ?? `http://localhost:${config.port}`);
   const identity = await openIdentity(config, baseUrl, now);
   const { development } = identity;
-  const app = createApp(createServices(core, identity), {
+  const app = createApp(createServices(core, identity, onReembedProgress), {
     version: '0.1.0',
     log,
     newRequestId: randomUUID,

@@ -11,11 +11,15 @@ import { retrieve } from '../retrieve/retrieve.ts';
 import { auditService } from './audit-service.ts';
 import type { Core } from './core.ts';
 import { ingestService } from './ingest-service.ts';
-import { maintenanceService, readiness } from './maintenance-service.ts';
+import { maintenanceService, type ReembedProgress, readiness } from './maintenance-service.ts';
 import type { Identity } from './open-identity.ts';
 
 /** Fills the parts into every operation that the API and the pages call. */
-export function createServices(core: Core, { verifier, profiles }: Identity): Services {
+export function createServices(
+  core: Core,
+  { verifier, profiles }: Identity,
+  onReembedProgress?: ReembedProgress,
+): Services {
   const tenantOfIssuer = (name: string) => profiles.find((profile) => profile.name === name)?.tenant;
   return {
     verifyToken: (token) => verifier.verify(token),
@@ -26,7 +30,7 @@ export function createServices(core: Core, { verifier, profiles }: Identity): Se
     admin: adminService(core),
     explain: (caller, question) => explain(core.admin, caller, question),
     audit: auditService(core, tenantOfIssuer),
-    maintenance: maintenanceService(core),
+    maintenance: maintenanceService(core, onReembedProgress),
     readiness: () => readiness(core),
   };
 }

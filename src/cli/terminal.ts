@@ -7,6 +7,8 @@ export interface Progress {
 
 /** Where commands speak. Results go to standard output, everything about the way there to standard error. */
 export interface Terminal {
+  /** Whether a person watches: somebody to show progress to. */
+  readonly isWatched: boolean;
   say(line: string): void;
   result(line: string): void;
   fail(line: string): void;
@@ -14,30 +16,47 @@ export interface Terminal {
   progress(title: string): Progress;
 }
 
+// C0 but tab and newline, DEL and C1: a document must not steer the terminal that shows it
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to be taken out
+const STEERING = /[\u0000-\u0008\u000B-\u001F\u007F-\u009F]/g;
+const CLEAR_LINE = '\r\u001B[2K';
+
 export function terminal(): Terminal {
+  const { stdout, stderr } = process;
+  // `bulkhead … | head` is no failure of the command, which goes on to its end
+  stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+  const screen = { isDrawn: false };
+  const write = (stream: NodeJS.WriteStream, line: string) => {
+    // the bar draws itself again below
+    if (screen.isDrawn) stderr.write(CLEAR_LINE);
+    stream.write(`${line.replaceAll(STEERING, '\u{FFFD}')}\n`);
+  };
   return {
-    say: (line) => process.stderr.write(`${line}\n`),
-    result: (line) => process.stdout.write(`${line}\n`),
-    fail: (line) => process.stderr.write(`bulkhead: ${line}\n`),
-    progress: (title) => (process.stderr.isTTY ? bar(title) : { update: () => {}, end: () => {} }),
+    isWatched: stderr.isTTY === true,
+    say: (line) => write(stderr, line),
+    result: (line) => write(stdout, line),
+    fail: (line) => write(stderr, `bulkhead: ${line}`),
+    progress: (title) => (stderr.isTTY ? bar(title, screen) : { update: () => {}, end: () => {} }),
   };
 }
 
-function bar(title: string): Progress {
+function bar(title: string, screen: { isDrawn: boolean }): Progress {
   const shown = new SingleBar(
     { format: `${title} {bar} {value}/{total}`, hideCursor: true, clearOnComplete: true, stream: process.stderr },
     Presets.shades_classic,
   );
-  let started = false;
   return {
-    update: (done, total = done) => {
-      if (!started) shown.start(total, done);
-      started = true;
-      shown.setTotal(total);
+    update: (done, total) => {
+      if (!screen.isDrawn) shown.start(total ?? done, done);
+      screen.isDrawn = true;
+      if (total !== undefined) shown.setTotal(total);
       shown.update(done);
     },
     end: () => {
-      if (started) shown.stop();
+      if (screen.isDrawn) shown.stop();
+      screen.isDrawn = false;
     },
   };
 }

@@ -1,6 +1,6 @@
 /** The demo tenant: a believable company whose documents people may read differently. */
 import { existsSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { isBulkheadError } from '../errors.ts';
 import { ensureContainers } from '../ingest/ensure-containers.ts';
 import { ingestMany } from '../ingest/ingest.ts';
@@ -10,10 +10,9 @@ import type { IngestParts, IngestResult } from '../ingest/submission.ts';
 import type { Instant } from '../policy/ids.ts';
 import { authorize, type CallerIdentity } from '../store/authority.ts';
 import { createTenant } from '../store/tenants.ts';
+import { COMPANY, DEMO_DIRECTORY } from './company.ts';
 import { loadDirectory } from './load-directory.ts';
 
-const COMPANY = resolve(import.meta.dirname, '../../fixtures/company');
-export const DEMO_DIRECTORY = join(COMPANY, 'directory.yaml');
 const DOCUMENTS = join(COMPANY, 'documents');
 /** Holds every right at the root, and no clearance that would let it read. */
 const ADMINISTRATOR = 'user:workforce|stefan.wolf';

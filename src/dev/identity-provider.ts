@@ -1,20 +1,19 @@
 import type { HttpBindings } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { type Context, Hono } from 'hono';
-import Provider from 'oidc-provider';
+import type { Provider as OidcProvider } from 'oidc-provider';
 import { BulkheadError } from '../errors.ts';
+import { DEV_CLIENT_ID, DEV_MOUNT, devIssuerUrl } from './access-token.ts';
 import { keySetFetch, loadDevKeys } from './dev-keys.ts';
 import { DEV_ISSUERS, type DevDirectory, type DevIssuerName } from './load-directory.ts';
 import { type MintOptions, mintAccessToken } from './mint-token.ts';
+import { Provider } from './oidc-provider.ts';
 import {
   ACR_VALUES,
-  DEV_CLIENT_ID,
   type ProviderSetup,
   providerConfiguration,
 } from './provider-configuration.ts';
 import { messagePage, pagePolicy, signInPage } from './provider-pages.ts';
-
-const MOUNT = '/dev/idp';
 
 export interface DevIdentityProviderOptions {
   /** True refuses: a provider without passwords has no place there. */
@@ -54,8 +53,7 @@ export function createDevIdentityProviders(options: DevIdentityProviderOptions):
       'The development identity provider does not run in production.',
     );
   const keys = loadDevKeys(options.keysFile);
-  const baseUrl = new URL(options.baseUrl).origin;
-  const issuerUrl = (name: DevIssuerName) => `${baseUrl}${MOUNT}/${name}`;
+  const issuerUrl = (name: DevIssuerName) => devIssuerUrl(options.baseUrl, name);
   const handle = new Hono<Env>();
 
   for (const name of DEV_ISSUERS) {
@@ -64,7 +62,7 @@ export function createDevIdentityProviders(options: DevIdentityProviderOptions):
       users: options.accounts.users.filter((user) => user.issuer === name && user.status === 'active'),
       key: keys.issuers[name],
       cookieSecret: keys.cookieSecret,
-      mountPath: `${MOUNT}/${name}`,
+      mountPath: `${DEV_MOUNT}/${name}`,
       resource: options.resource,
       clientRedirectUri: options.clientRedirectUri,
       postLogoutRedirectUri: options.postLogoutRedirectUri,
@@ -94,7 +92,7 @@ function mountProvider(handle: Hono<Env>, setup: ProviderSetup, issuer: string):
 
 async function passOn(
   c: Context<Env>,
-  callback: ReturnType<Provider['callback']>,
+  callback: ReturnType<OidcProvider['callback']>,
   setup: ProviderSetup,
   issuer: URL,
 ) {
@@ -109,7 +107,7 @@ async function passOn(
   return RESPONSE_ALREADY_SENT;
 }
 
-async function chooseAccount(c: Context<Env>, provider: Provider, setup: ProviderSetup): Promise<Response> {
+async function chooseAccount(c: Context<Env>, provider: OidcProvider, setup: ProviderSetup): Promise<Response> {
   const interaction = await interactionOf(c, provider);
   if (interaction === undefined) return expired(c, setup);
   const page = await signInPage({
@@ -121,7 +119,7 @@ async function chooseAccount(c: Context<Env>, provider: Provider, setup: Provide
   return showPage(c, setup, page, 200);
 }
 
-async function signInAs(c: Context<Env>, provider: Provider, setup: ProviderSetup): Promise<Response> {
+async function signInAs(c: Context<Env>, provider: OidcProvider, setup: ProviderSetup): Promise<Response> {
   const interaction = await interactionOf(c, provider);
   const user = setup.users.find(({ account }) => account === c.req.query('account'));
   if (interaction === undefined || user === undefined) return expired(c, setup);
@@ -130,7 +128,7 @@ async function signInAs(c: Context<Env>, provider: Provider, setup: ProviderSetu
   return c.redirect(await provider.interactionResult(c.env.incoming, c.env.outgoing, { login }), 303);
 }
 
-function interactionOf(c: Context<Env>, provider: Provider) {
+function interactionOf(c: Context<Env>, provider: OidcProvider) {
   // Found by its cookie, which is bound to the path; it throws when either is gone, which is ordinary after a while.
   return provider.interactionDetails(c.env.incoming, c.env.outgoing).catch(() => undefined);
 }

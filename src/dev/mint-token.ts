@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { importJWK, SignJWT } from 'jose';
 import { BulkheadError } from '../errors.ts';
+import { ACCESS_TOKEN_SECONDS, authenticationClaims, DEV_CLIENT_ID } from './access-token.ts';
 import type { DevKeys } from './dev-keys.ts';
 import type { DevDirectory, DevIssuerName, DevService, DevUser } from './load-directory.ts';
-import { ACCESS_TOKEN_SECONDS, authenticationClaims, DEV_CLIENT_ID } from './provider-configuration.ts';
 
 export interface MintOptions {
   /** Account of a service that acts for the account (RFC 8693 §4.1). */

@@ -1,12 +1,11 @@
-import { type Configuration, interactionPolicy, type KoaContextWithOIDC } from 'oidc-provider';
+import type { Configuration, interactionPolicy as policies, KoaContextWithOIDC } from 'oidc-provider';
+import { ACCESS_TOKEN_SECONDS, authenticationClaims, DEV_CLIENT_ID } from './access-token.ts';
 import { createDevAdapter } from './dev-adapter.ts';
 import type { DevKey } from './dev-keys.ts';
 import type { DevUser } from './load-directory.ts';
+import { interactionPolicy } from './oidc-provider.ts';
 import { messagePage, pagePolicy, signOutPage } from './provider-pages.ts';
 
-/** The client of Bulkhead's own pages: public, so protected by PKCE. */
-export const DEV_CLIENT_ID = 'bulkhead-page';
-export const ACCESS_TOKEN_SECONDS = 3600;
 export const ACR_VALUES = ['pwd', 'mfa'];
 const SESSION_SECONDS = 8 * 3600;
 const INTERACTION_SECONDS = 600;
@@ -21,14 +20,6 @@ export interface ProviderSetup {
   readonly resource: string;
   readonly clientRedirectUri: string;
   readonly postLogoutRedirectUri: string;
-}
-
-/** Claims of an access token that the provider does not set itself (RFC 9068 §2.2.1). */
-export function authenticationClaims(acr: string | undefined, authTimeSeconds: number | undefined) {
-  return {
-    ...(acr === undefined ? {} : { acr }),
-    ...(authTimeSeconds === undefined ? {} : { auth_time: authTimeSeconds }),
-  };
 }
 
 /** oidc-provider as Bulkhead's sign-in needs it: code flow with PKCE only, JWT access tokens, no consent. */
@@ -114,7 +105,7 @@ function features(setup: ProviderSetup): Configuration['features'] {
   };
 }
 
-function withoutConsent(): interactionPolicy.DefaultPolicy {
+function withoutConsent(): policies.DefaultPolicy {
   const policy = interactionPolicy.base();
   policy.remove('consent');
   return policy;

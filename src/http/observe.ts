@@ -44,7 +44,8 @@ export function observeRequests({
 
 /** The server then cuts the connection before long, so nobody should send another request over it. */
 function leavesBodyUnread({ req, res }: Context<Env>): boolean {
-  const hasBody = Number(req.header('content-length') ?? 0) > 0 || req.header('transfer-encoding') !== undefined;
+  const hasBody =
+    Number(req.header('content-length') ?? 0) > 0 || req.header('transfer-encoding') !== undefined;
   return hasBody && res.status >= 400 && (res.status === 413 || !req.raw.bodyUsed);
 }
 

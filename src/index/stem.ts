@@ -1,15 +1,6 @@
-import { stemmer } from '@orama/stemmers/english';
+import porter2 from 'wink-porter2-stemmer';
 
-// Porter's step 4 takes -ion from a stem that ends in s or t and has a measure above 1. The library takes the s
-// or t as well, so that `connection` and `connect` would not meet. (-ation is the business of his step 2.)
-const ION = /^(?:(.+[^a]t)ion(?:s|al)?|(.+s)ions?)$/;
-const VOWELS = '[aeiouy][aeiou]*';
-const CONSONANTS = '[^aeiou][^aeiouy]*';
-const MEASURE_ABOVE_1 = new RegExp(`^(?:${CONSONANTS})?(?:${VOWELS}${CONSONANTS}){2}`);
-
-/** The stem of an English word in lower case (Porter, "An algorithm for suffix stripping", 1980). */
+/** The Snowball stem of an English word in lower case (Porter, "The English (Porter2) stemming algorithm", 2001). */
 export function stem(word: string): string {
-  const match = ION.exec(word);
-  const base = match?.[1] ?? match?.[2];
-  return stemmer(base !== undefined && MEASURE_ABOVE_1.test(base) ? base : word);
+  return porter2(word);
 }

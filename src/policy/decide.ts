@@ -101,10 +101,17 @@ function traceOf(path: readonly AccessClass[], user: UserPart, now: Instant): Tr
 
 function denialOfUser(path: readonly AccessClass[], trace: Trace): DenyReason | undefined {
   if (trace.label === undefined) return 'no-label';
-  if (path.every((cls) => cls.entries.length === 0)) return 'no-entries';
+  if (!hasEffectiveEntries(path)) return 'no-entries';
   if (trace.deny !== undefined) return 'denied';
   if (trace.allow === undefined) return 'no-allow';
   return trace.clearance === undefined ? 'no-clearance' : undefined;
+}
+
+/** Whether anybody is named at all: by a deny anywhere on the path, or by an allow that gets here. */
+function hasEffectiveEntries(path: readonly AccessClass[]): boolean {
+  const names = (effect: Entry['effect']) => (cls: AccessClass) =>
+    cls.entries.some((entry) => entry.effect === effect);
+  return path.some(names('deny')) || allowPath(path).some(names('allow'));
 }
 
 function denialOfActor(

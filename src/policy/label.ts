@@ -100,7 +100,8 @@ function isStrongEnough(safeguards: Safeguards, assurance: Assurance, now: Insta
   return isFresh(safeguards.maxAuthAgeSeconds, assurance.authTime, now);
 }
 
+/** The age itself still counts as fresh: `max_age` is exceeded, not reached (OpenID Connect Core 1.0, §3.1.2.1). */
 function isFresh(maxAgeSeconds: number | undefined, since: Instant | undefined, now: Instant): boolean {
   if (maxAgeSeconds === undefined) return true;
-  return since !== undefined && now < since + maxAgeSeconds * 1000;
+  return since !== undefined && now <= since + maxAgeSeconds * 1000;
 }

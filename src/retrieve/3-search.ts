@@ -1,5 +1,5 @@
 import { weightedSum } from '../index/fusion.ts';
-import type { VectorIndex } from '../index/vector-index.ts';
+import type { SearchResult, VectorIndex } from '../index/vector-index.ts';
 import type { Authorized, Prepared, Searched } from './stages.ts';
 
 /** Candidates per list. Fusion needs depth, not only the top. */
@@ -19,7 +19,7 @@ export async function search(
 ): Promise<Searched> {
   const { searched, documents, authority } = authorized;
   if (searched.kind === 'nothing' || documents?.length === 0) return [];
-  const { dense, sparse } = await index.search({
+  const lists = await index.search({
     tenant: authority.subject.tenant,
     visible: searched,
     documents,
@@ -27,5 +27,10 @@ export async function search(
     terms: prepared.terms,
     limit: DEPTH,
   });
+  return fuse(lists);
+}
+
+/** Both lists of a search in one order, best first. */
+export function fuse({ dense, sparse }: SearchResult): Searched {
   return weightedSum([dense, sparse], WEIGHTS);
 }

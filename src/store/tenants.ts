@@ -21,16 +21,23 @@ export interface NewTenant {
 
 /**
  * Makes a tenant with its root container `/`, its `everyone` and its first administrator.
+ * @param record told in the same transaction, to write it into the audit log
  * @throws BulkheadError `conflict` when the name is taken, `unknown_level` when levels were not synced before
  */
-export async function createTenant(database: Database, tenant: NewTenant): Promise<TenantId> {
+export async function createTenant(
+  database: Database,
+  tenant: NewTenant,
+  record?: (trx: Work, id: TenantId) => Promise<unknown>,
+): Promise<TenantId> {
   const { name, admin, rootLevel } = tenant;
   try {
     return await database.unitOfWork('admin', undefined, async (trx) => {
       await refuseUnknownLevel(trx, rootLevel);
       const { rows } = await sql<{ id: number }>`select bulkhead.create_tenant(
         ${name}, ${admin.principal}, ${admin.source}, ${admin.displayName}, ${rootLevel}) as id`.execute(trx);
-      return tenantId(rows[0]?.id ?? Number.NaN);
+      const id = tenantId(rows[0]?.id ?? Number.NaN);
+      await record?.(trx, id);
+      return id;
     });
   } catch (error) {
     if (isUniqueViolation(error)) throw new BulkheadError('conflict', `There is a tenant "${name}" already.`);

@@ -1,21 +1,27 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type {
-  Hit,
-  IndexPoint,
-  SearchRequest,
-  SearchResult,
-  VectorCollections,
-  VectorIndex,
-  VisibleClasses,
-} from '../../src/index/vector-index.ts';
-import { chunkId, classId, documentId, type TenantId, tenantId } from '../../src/policy/ids.ts';
-import { includesClass, NOTHING, visibilityFilter } from '../../src/policy/visibility-filter.ts';
+import type { VectorCollections, VectorIndex, VisibleClasses } from '../../src/index/vector-index.ts';
+import { chunkId, classId } from '../../src/policy/ids.ts';
+import { includesClass, NOTHING } from '../../src/policy/visibility-filter.ts';
+import {
+  chunksOf,
+  classes,
+  corpus,
+  DIMENSION,
+  docId,
+  expectSame,
+  HARBOUR,
+  hiddenPoints,
+  MEADOW,
+  point,
+  QUERY,
+  requestOf,
+  scan,
+} from '../helpers/vector-index.ts';
 
-const DIMENSION = 8;
-const RUNS = { numRuns: Number(process.env.BULKHEAD_TEST_RUNS ?? 60) };
-const MEADOW = tenantId(1);
-const HARBOUR = tenantId(2);
+const RUNS = { numRuns: 30 };
+/** Each run of a property makes, fills and drops a collection. */
+const PATIENCE_MS = 120_000;
 
 /** What every adapter must do. Each test works in a collection of its own, made live for it. */
 export function vectorIndexContract(
@@ -39,17 +45,21 @@ export function vectorIndexContract(
       return work(index);
     }
 
-    it('finds exactly what a scan of the visible points finds, with the same scores', () =>
-      fc.assert(
-        fc.asyncProperty(corpus, async ({ points, visible, query }) => {
-          await withIndex(async (index) => {
-            await index.upsert(points);
-            const request = { tenant: MEADOW, visible, ...query };
-            expectSame(await index.search(request), scan(points, request), request.limit);
-          });
-        }),
-        RUNS,
-      ));
+    it(
+      'finds exactly what a scan of the visible points finds, with the same scores',
+      () =>
+        fc.assert(
+          fc.asyncProperty(corpus, async ({ points, visible, query }) => {
+            await withIndex(async (index) => {
+              await index.upsert(points);
+              const request = { tenant: MEADOW, visible, ...query };
+              expectSame(await index.search(request), scan(points, request), request.limit);
+            });
+          }),
+          RUNS,
+        ),
+      PATIENCE_MS,
+    );
 
     it('finds the same however many and however scattered the visible classes are', () =>
       withIndex(async (index) => {
@@ -74,29 +84,33 @@ export function vectorIndexContract(
         }
       }));
 
-    it('answers byte for byte the same after hidden points come and go', () =>
-      fc.assert(
-        fc.asyncProperty(corpus, hiddenPoints, async ({ points, visible, query }, hidden) => {
-          const shown = points.filter((p) => p.tenant === MEADOW && includesClass(visible, p.classId));
-          const unseen = hidden.filter((p) => p.tenant !== MEADOW || !includesClass(visible, p.classId));
-          await withIndex(async (index) => {
-            await index.upsert(shown);
-            const ask = async () =>
-              JSON.stringify([
-                await index.search({ tenant: MEADOW, visible, ...query }),
-                await index.count(MEADOW, visible),
-              ]);
-            const before = await ask();
-            await index.upsert(unseen);
-            expect(await ask()).toBe(before);
-            for (const p of unseen) await index.moveDocument(p.tenant, p.documentId, classId(900_001));
-            expect(await ask()).toBe(before);
-            for (const p of unseen) await index.removeDocument(p.tenant, p.documentId);
-            expect(await ask()).toBe(before);
-          });
-        }),
-        RUNS,
-      ));
+    it(
+      'answers byte for byte the same after hidden points come and go',
+      () =>
+        fc.assert(
+          fc.asyncProperty(corpus, hiddenPoints, async ({ points, visible, query }, hidden) => {
+            const shown = points.filter((p) => p.tenant === MEADOW && includesClass(visible, p.classId));
+            const unseen = hidden.filter((p) => p.tenant !== MEADOW || !includesClass(visible, p.classId));
+            await withIndex(async (index) => {
+              await index.upsert(shown);
+              const ask = async () =>
+                JSON.stringify([
+                  await index.search({ tenant: MEADOW, visible, ...query }),
+                  await index.count(MEADOW, visible),
+                ]);
+              const before = await ask();
+              await index.upsert(unseen);
+              expect(await ask()).toBe(before);
+              for (const p of unseen) await index.moveDocument(p.tenant, p.documentId, classId(900_001));
+              expect(await ask()).toBe(before);
+              for (const p of unseen) await index.removeDocument(p.tenant, p.documentId);
+              expect(await ask()).toBe(before);
+            });
+          }),
+          RUNS,
+        ),
+      PATIENCE_MS,
+    );
 
     it('shows no tenant the points of another, even in a class of the same number', () =>
       withIndex(async (index) => {
@@ -258,155 +272,4 @@ export function vectorIndexContract(
         await collections.drop('next');
       }));
   });
-}
-
-// points ------------------------------------------------------------------------------------------------------
-
-interface PointShape {
-  chunk: number;
-  document?: number;
-  class?: number;
-  version?: number;
-  tenant?: TenantId;
-  terms?: readonly (readonly [id: number, weight: number])[];
-  seed?: readonly number[];
-}
-
-function point(shape: PointShape): IndexPoint {
-  const terms = shape.terms ?? [[11, 1.5]];
-  return {
-    chunkId: chunkId(shape.chunk),
-    documentId: docId(shape.document ?? 1),
-    version: shape.version ?? 1,
-    classId: classId(shape.class ?? 1),
-    tenant: shape.tenant ?? MEADOW,
-    embedding: unit(shape.seed ?? [1, 2, 3]),
-    terms: { ids: terms.map(([id]) => id), weights: Float32Array.from(terms, ([, weight]) => weight) },
-  };
-}
-
-const docId = (n: number) => documentId(`00000000-0000-4000-8000-${String(n).padStart(12, '0')}`);
-
-function classes(...ids: number[]): VisibleClasses {
-  const filter = visibilityFilter(ids.map(classId));
-  if (filter.kind === 'nothing') throw new Error('a test needs classes');
-  return filter;
-}
-
-function unit(seed: readonly number[]): Float32Array {
-  const numbers = Array.from({ length: DIMENSION }, (_, i) => Math.sin(i + 1) + (seed[i] ?? 0));
-  const length = Math.hypot(...numbers) || 1;
-  return Float32Array.from(numbers, (x) => x / length);
-}
-
-const QUERY = { dense: unit([0, 1]), terms: [11, 12], limit: 100 };
-
-const requestOf = (changes: Partial<SearchRequest>): SearchRequest => ({
-  tenant: MEADOW,
-  visible: classes(1),
-  ...QUERY,
-  ...changes,
-});
-
-const chunksOf = (result: SearchResult) =>
-  [result.dense, result.sparse].map((hits) => hits.map((hit) => hit.chunkId));
-
-const vector = fc.array(fc.integer({ min: -4, max: 4 }), { minLength: DIMENSION, maxLength: DIMENSION });
-
-const shapeOf = (firstChunk: number, firstDocument: number) =>
-  fc
-    .array(
-      fc.record({
-        document: fc.integer({ min: firstDocument, max: firstDocument + 5 }),
-        class: fc.integer({ min: 1, max: 12 }),
-        tenant: fc.constantFrom(MEADOW, MEADOW, MEADOW, HARBOUR),
-        terms: fc.uniqueArray(
-          fc.tuple(
-            fc.integer({ min: -6, max: 6 }),
-            fc.integer({ min: 1, max: 22 }).map((w) => w / 10),
-          ),
-          { selector: ([id]) => id, maxLength: 6 },
-        ),
-        seed: vector,
-      }),
-      { maxLength: 20 },
-    )
-    .map((shapes) => shapes.map((shape, n) => point({ ...shape, chunk: firstChunk + n })));
-
-/** Documents of their own, so that removing them takes nothing visible along. */
-const hiddenPoints = shapeOf(1_000, 100);
-
-const corpus = fc.record({
-  points: shapeOf(1, 1),
-  visible: fc
-    .uniqueArray(fc.integer({ min: 1, max: 12 }), { minLength: 1, maxLength: 12 })
-    .map((ids) => classes(...ids)),
-  query: fc.record({
-    dense: vector.map(unit),
-    terms: fc.uniqueArray(fc.integer({ min: -8, max: 8 }), { maxLength: 5 }),
-    limit: fc.integer({ min: 1, max: 30 }),
-    documents: fc.option(fc.uniqueArray(fc.integer({ min: 1, max: 6 }).map(docId), { maxLength: 4 }), {
-      nil: undefined,
-    }),
-  }),
-});
-
-// the oracle --------------------------------------------------------------------------------------------------
-
-interface Scored {
-  readonly point: IndexPoint;
-  readonly score: number;
-}
-
-function scan(points: readonly IndexPoint[], request: SearchRequest): { dense: Scored[]; sparse: Scored[] } {
-  const visible = points.filter(
-    (p) => p.tenant === request.tenant && includesClass(request.visible, p.classId),
-  );
-  const wanted = visible.filter((p) => request.documents?.includes(p.documentId) ?? true);
-  return {
-    dense: wanted.map((p) => ({ point: p, score: dot(p.embedding, request.dense) })),
-    sparse: wanted
-      .filter((p) => request.terms.some((term) => weightOf(p, term) > 0))
-      .map((p) => ({ point: p, score: bm25(p, request.terms, visible) })),
-  };
-}
-
-function bm25(p: IndexPoint, terms: readonly number[], visible: readonly IndexPoint[]): number {
-  return terms.reduce((sum, term) => {
-    const df = visible.filter((other) => weightOf(other, term) > 0).length;
-    return sum + weightOf(p, term) * Math.log(1 + (visible.length - df + 0.5) / (df + 0.5));
-  }, 0);
-}
-
-const weightOf = (p: IndexPoint, term: number) => p.terms.weights[Array.from(p.terms.ids).indexOf(term)] ?? 0;
-
-const dot = (a: Float32Array, b: Float32Array) => a.reduce((sum, x, i) => sum + x * (b[i] ?? 0), 0);
-
-/** The same scores at every rank, each chunk with its own score, all of its ids, in the promised order. */
-function expectSame(result: SearchResult, expected: ReturnType<typeof scan>, limit: number) {
-  expectList(result.dense, expected.dense, 1e-4, limit);
-  expectList(result.sparse, expected.sparse, 1e-5, limit);
-}
-
-function expectList(
-  hits: readonly Hit[],
-  expected: readonly Scored[],
-  tolerance: number,
-  limit: number,
-): void {
-  const best = [...expected].sort((a, b) => b.score - a.score).slice(0, limit);
-  expect(hits.length).toBe(best.length);
-  for (const [rank, hit] of hits.entries()) {
-    const own = expected.find(({ point: p }) => p.chunkId === hit.chunkId);
-    expect(own?.point).toMatchObject({
-      documentId: hit.documentId,
-      classId: hit.classId,
-      version: hit.version,
-    });
-    expect(Math.abs(hit.score - (own?.score ?? Number.NaN))).toBeLessThan(tolerance);
-    expect(Math.abs(hit.score - (best[rank]?.score ?? Number.NaN))).toBeLessThan(tolerance);
-    const next = hits[rank + 1];
-    if (next !== undefined)
-      expect(hit.score > next.score || (hit.score === next.score && hit.chunkId < next.chunkId)).toBe(true);
-  }
 }

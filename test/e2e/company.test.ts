@@ -9,8 +9,11 @@ import {
   callerOf,
   describeAsker,
   expandGlobs,
+  type PolicyCase,
+  type ReceiptCase,
   readCompanyDirectory,
   readCompanyPolicy,
+  type VisibleSetCase,
 } from '../helpers/company-policy.ts';
 import { type DemoCompany, openDemoCompany } from '../helpers/demo-company.ts';
 import { asSuperuser } from '../helpers/policy-tables.ts';
@@ -78,53 +81,45 @@ describe('The company', () => {
   });
 });
 
-describe.each(policy.chapters)('$title', ({ cases }) => {
-  it.each(cases)('$name ($subject)', async (spec) => {
-    if (spec.reason === 'subject-disabled') {
-      await expect(authorityOf(spec)).rejects.toMatchObject({ code: 'subject_disabled' });
-      return;
-    }
-    const authority = await authorityOf(spec);
-    const decision = decide({
-      subject: authority.subject,
-      class: documentNamed(spec.document).class,
-      lookup: (id) => company.classes.get(id),
-      scheme: company.core.scheme,
-      now: authority.now,
-    });
-    const { kind, reason } = { reason: undefined, ...decision };
-    const seen = {
-      decision: kind,
-      reason,
-      visible: (await visibleTo(authority)).includes(spec.document),
-      readable: (await readableTo(authority)).includes(spec.document),
-    };
-    const allowed = spec.decision === 'allow';
-    expect(seen).toEqual({
-      decision: spec.decision,
-      reason: spec.reason,
-      visible: allowed,
-      readable: allowed,
-    });
+async function meets(spec: PolicyCase): Promise<void> {
+  if (spec.reason === 'subject-disabled') {
+    await expect(authorityOf(spec)).rejects.toMatchObject({ code: 'subject_disabled' });
+    return;
+  }
+  const authority = await authorityOf(spec);
+  const decision = decide({
+    subject: authority.subject,
+    class: documentNamed(spec.document).class,
+    lookup: (id) => company.classes.get(id),
+    scheme: company.core.scheme,
+    now: authority.now,
   });
-});
-
-describe('All that an account may read, and nothing else', () => {
-  it.each(policy.visibleSets.map((spec) => ({ ...spec, who: describeAsker(spec) })))('$who', async (spec) => {
-    const expected = expandGlobs(spec.visible, company.documents.keys());
-    const leaver = directory.users.some((user) => user.account === spec.subject && user.status === 'left');
-    if (leaver) {
-      expect(expected).toEqual([]);
-      await expect(authorityOf(spec)).rejects.toMatchObject({ code: 'subject_disabled' });
-      return;
-    }
-    const authority = await authorityOf(spec);
-    expect(await visibleTo(authority)).toEqual(expected);
-    expect(await readableTo(authority)).toEqual(expected);
+  expect({
+    decision: decision.kind,
+    reason: decision.kind === 'deny' ? decision.reason : undefined,
+    visible: (await visibleTo(authority)).includes(spec.document),
+    readable: (await readableTo(authority)).includes(spec.document),
+  }).toEqual({
+    decision: spec.decision,
+    reason: spec.reason,
+    visible: spec.decision === 'allow',
+    readable: spec.decision === 'allow',
   });
-});
+}
 
-interface Receipt {
+async function seesAllOf(spec: VisibleSetCase): Promise<void> {
+  const expected = expandGlobs(spec.visible, company.documents.keys());
+  if (directory.users.some(({ account, status }) => account === spec.subject && status === 'left')) {
+    expect(expected).toEqual([]);
+    await expect(authorityOf(spec)).rejects.toMatchObject({ code: 'subject_disabled' });
+    return;
+  }
+  const authority = await authorityOf(spec);
+  expect(await visibleTo(authority)).toEqual(expected);
+  expect(await readableTo(authority)).toEqual(expected);
+}
+
+interface ReleaseRecord {
   readonly kind: string;
   readonly body: {
     readonly subject: string;
@@ -134,51 +129,48 @@ interface Receipt {
   };
 }
 
-async function receiptsOf(request: string): Promise<readonly Receipt[]> {
+async function recordsOf(request: string): Promise<readonly ReleaseRecord[]> {
   const rows = await asSuperuser<{ kind: string; body: string }>(
     company.core.database,
     `select kind, body from audit_record where body::json->>'request' = '${request}'`,
   );
-  return rows.map(({ kind, body }) => ({ kind, body: JSON.parse(body) as Receipt['body'] }));
+  return rows.map(({ kind, body }) => ({ kind, body: JSON.parse(body) as ReleaseRecord['body'] }));
 }
 
-describe('What the audit says after a question', () => {
-  it.each(policy.receipts.map((spec, i) => ({ ...spec, request: `receipt-${i}`, who: describeAsker(spec) })))(
-    '$who: $question',
-    async (spec) => {
-      await company.setClock(spec.at);
-      const ask = () =>
-        retrieve(company.core.retrieve, callerOf(directory, spec), {
-          requestId: spec.request,
-          query: spec.question,
-          limit: 10,
-          filters: {},
-        });
-      const { outcome, includes, excludes } = spec.receipt;
-      if (outcome === 'refused') {
-        await expect(ask()).rejects.toMatchObject({ code: 'subject_disabled' });
-        expect(await receiptsOf(spec.request)).toEqual([]);
-        return;
-      }
-      const { content } = await ask();
-      const receipts = await receiptsOf(spec.request);
-      expect(receipts).toMatchObject([
-        {
-          kind: 'release',
-          body: { subject: spec.receipt.subject, actor: spec.receipt.actor, now: spec.at },
-        },
-      ]);
-      const named = company.named(
-        receipts.flatMap(({ body }) => body.passages.map(({ document }) => document)),
-      );
-      expect(company.named(content.passages.map(({ document }) => document))).toEqual(named);
-      expect(named.length > 0).toBe(outcome === 'released');
-      expect(named).toEqual(expect.arrayContaining(includes));
-      expect(named.filter((name) => excludes.includes(name))).toEqual([]);
-    },
-  );
+async function isReceipted(spec: ReceiptCase, requestId: string): Promise<void> {
+  await company.setClock(spec.at);
+  const { outcome, includes, excludes, subject, actor } = spec.receipt;
+  const request = { requestId, query: spec.question, limit: 10, filters: {} };
+  const answer = retrieve(company.core.retrieve, callerOf(directory, spec), request);
+  if (outcome === 'refused') {
+    await expect(answer).rejects.toMatchObject({ code: 'subject_disabled' });
+    expect(await recordsOf(requestId)).toEqual([]);
+    return;
+  }
+  const shown = company.named((await answer).content.passages.map((passage) => passage.document_id));
+  const records = await recordsOf(requestId);
+  expect(records).toMatchObject([{ kind: 'release', body: { subject, actor, now: spec.at } }]);
+  const released = company.named(records.flatMap(({ body }) => body.passages.map((p) => p.document)));
+  expect(released).toEqual(shown);
+  expect(released.length > 0 ? 'released' : 'nothing').toBe(outcome);
+  expect(released).toEqual(expect.arrayContaining(includes));
+  expect(released.filter((name) => excludes.includes(name))).toEqual([]);
+}
 
-  it('no question raised an alarm', async () => {
+for (const { title, cases } of policy.chapters)
+  describe(title, () => {
+    for (const spec of cases) it(`${spec.name} (${describeAsker(spec)})`, () => meets(spec));
+  });
+
+describe('All that an account may read, and nothing else', () => {
+  for (const spec of policy.visibleSets) it(describeAsker(spec), () => seesAllOf(spec));
+});
+
+describe('What the audit says after a question', () => {
+  for (const [i, spec] of policy.receipts.entries())
+    it(`${describeAsker(spec)}: ${spec.question}`, () => isReceipted(spec, `receipt-${i}`));
+
+  it('that raised no alarm', async () => {
     await company.core.retrieve.drift.settled();
     expect(company.alarms).toEqual([]);
   });

@@ -57,7 +57,7 @@ export type PolicyCase = z.infer<typeof caseSchema>;
 export type VisibleSetCase = z.infer<typeof visibleSetSchema>;
 export type ReceiptCase = z.infer<typeof receiptSchema>;
 
-export interface CompanyPolicy {
+interface CompanyPolicy {
   /** Each file's cases under what its first line says it is about. */
   readonly chapters: readonly { readonly title: string; readonly cases: readonly PolicyCase[] }[];
   readonly visibleSets: readonly VisibleSetCase[];

@@ -8,7 +8,14 @@ import { loadConfig } from '../../src/config/config.ts';
 import { loadDemo } from '../../src/dev/demo.ts';
 import type { IngestResult } from '../../src/ingest/submission.ts';
 import type { AccessClass } from '../../src/policy/access-class.ts';
-import { type ClassId, classId, documentId, type Instant, instant, principalId } from '../../src/policy/ids.ts';
+import {
+  type ClassId,
+  classId,
+  documentId,
+  type Instant,
+  instant,
+  principalId,
+} from '../../src/policy/ids.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { asSuperuser } from './policy-tables.ts';
 

@@ -35,6 +35,10 @@ export class Browser {
     return this.visit(next, options.stopAt === undefined ? {} : { stopAt: options.stopAt });
   }
 
+  cookie(name: string): string | undefined {
+    return this.#cookies.get(name)?.value;
+  }
+
   get cookieNames(): readonly string[] {
     return [...this.#cookies.keys()];
   }

@@ -17,7 +17,7 @@ afterAll(() => test?.close());
 
 const RETRIEVE = '/v1/retrieve';
 
-async function send(path: string, contentType: string | undefined, body: BodyInit) {
+async function send(path: string, contentType: string | undefined, body: string | Uint8Array | Blob) {
   const response = await fetch(test.url + path, {
     method: 'POST',
     headers: {
@@ -101,10 +101,17 @@ describe('an error', () => {
   it('of an expired token says so and is recorded', async () => {
     const token = await test.token('petra', { lifetimeSeconds: 1 });
     await new Promise((resolve) => setTimeout(resolve, 1_100));
-    const response = await fetch(`${test.url}/v1/documents`, { headers: { authorization: `Bearer ${token}` } });
+    const response = await fetch(`${test.url}/v1/documents`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
     expect(response.status).toBe(401);
     expect(response.headers.get('www-authenticate')).toContain('expired');
-    expect(test.refusals.at(-1)).toMatchObject({ code: 'invalid_token', status: 401, count: 1, subject: null });
+    expect(test.refusals.at(-1)).toMatchObject({
+      code: 'invalid_token',
+      status: 401,
+      count: 1,
+      subject: null,
+    });
   });
 
   it('of a part that is down says when to come back', async () => {
@@ -165,7 +172,11 @@ describe('a body', () => {
     ['a number for a question', { query: 1 }, ['query']],
     ['an unknown field', { query: 'x', acl: 'none' }, ['acl']],
     ['an unknown filter', { query: 'x', filters: { bypass_acl: true } }, ['filters.bypass_acl']],
-    ['dates in the wrong order', { query: 'x', filters: { from: '2026-02-01', until: '2026-01-01' } }, ['filters.from']],
+    [
+      'dates in the wrong order',
+      { query: 'x', filters: { from: '2026-02-01', until: '2026-01-01' } },
+      ['filters.from'],
+    ],
     ['a date that is none', { query: 'x', filters: { from: 'yesterday' } }, ['filters.from']],
     ['the year 0', { query: 'x', filters: { from: '0000-01-01' } }, ['filters.from']],
     ['__proto__', JSON.parse('{"query":"x","__proto__":{"limit":1}}'), ['__proto__']],
@@ -176,7 +187,10 @@ describe('a body', () => {
   });
 
   it('naming a level that is not configured is told the levels there are', async () => {
-    const { status, json } = await test.ask('petra', 'POST', RETRIEVE, { query: 'x', filters: { max_level: 'cosmic' } });
+    const { status, json } = await test.ask('petra', 'POST', RETRIEVE, {
+      query: 'x',
+      filters: { max_level: 'cosmic' },
+    });
     expect([status, json.code]).toEqual([422, 'unknown_level']);
     expect(json.detail).toContain('confidential');
   });
@@ -225,7 +239,9 @@ describe('a path', () => {
     const twice = await test.ask('petra', 'GET', '/v1/documents?limit=1&limit=2');
     expect(twice.json).toMatchObject({ code: 'invalid_request', errors: [{ path: 'limit' }] });
     for (const limit of ['0', '201', '-1', '1e2', '0x10', ''])
-      expect((await test.ask('petra', 'GET', `/v1/documents?limit=${limit}`)).json.code).toBe('invalid_request');
+      expect((await test.ask('petra', 'GET', `/v1/documents?limit=${limit}`)).json.code).toBe(
+        'invalid_request',
+      );
   });
 });
 

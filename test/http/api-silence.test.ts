@@ -145,7 +145,9 @@ describe('a container that is hidden', () => {
 });
 
 it('what may be read but not changed is refused by name of the right, and recorded', async () => {
-  const { status, json } = await test.ask('petra', 'PATCH', `/v1/documents/${ids.readable}/label`, { level: 'public' });
+  const { status, json } = await test.ask('petra', 'PATCH', `/v1/documents/${ids.readable}/label`, {
+    level: 'public',
+  });
   expect([status, json.code]).toEqual([403, 'right_missing']);
   expect(test.refusals.at(-1)).toMatchObject({
     code: 'right_missing',

@@ -168,7 +168,11 @@ describe('the lines of a stream', () => {
   });
 
   it('end with the line that is one too many', async () => {
-    expect(await read(['a\nb\nc\nd\n'], { maxLines: 2, maxLineBytes: 10 })).toEqual(['1:a', '2:b', '3:too-many']);
+    expect(await read(['a\nb\nc\nd\n'], { maxLines: 2, maxLineBytes: 10 })).toEqual([
+      '1:a',
+      '2:b',
+      '3:too-many',
+    ]);
   });
 
   it('of a stream without a newline are never held beyond the bound', async () => {

@@ -93,6 +93,14 @@ describe('Nobody reads a class', () => {
     expect(reason(ask([cls({ id: 1, rank: 0 })]))).toBe('no-entries');
   });
 
+  it('that cuts every allow above it and has no entry of its own', () => {
+    const above = cls({ id: 1, rank: 0, allow: [ME] });
+    const sealed = cls({ id: 2, parent: 1, inherits: false });
+    expect(reason(ask([above, sealed]))).toBe('no-entries');
+    const denying = cls({ id: 1, rank: 0, allow: [ME], deny: [OTHER] });
+    expect(reason(ask([denying, sealed]))).toBe('no-allow');
+  });
+
   it('whose ancestors cannot be walked to the root', () => {
     expect(reason(ask([cls({ id: 2, parent: 9, rank: 0, allow: [ME] })]))).toBe('no-path');
   });
@@ -112,7 +120,8 @@ describe('Inheritance', () => {
   const root = cls({ id: 1, rank: 0, allow: [ME] });
 
   it('cut by a class stops allows from above', () => {
-    expect(reason(ask([root, cls({ id: 2, parent: 1, inherits: false })]))).toBe('no-allow');
+    const cut = cls({ id: 2, parent: 1, inherits: false, allow: [OTHER] });
+    expect(reason(ask([root, cut]))).toBe('no-allow');
   });
 
   it('cut by a class keeps its own allows', () => {
@@ -251,11 +260,15 @@ describe('Safeguards of the level', () => {
   it.each([
     ['too weak', 'pwd', 1000],
     ['of unknown strength', undefined, 1000],
-    ['too old', 'mfa', 3_600_000],
+    ['too old', 'mfa', 3_600_001],
     ['of unknown age', 'mfa', undefined],
   ])('unmet by a sign-in %s alone give stepUp', (_, acr, ago) => {
     const decision = ask([restricted], signedIn(acr, ago));
     expect(decision).toMatchObject({ kind: 'stepUp', need: { acr: ['mfa'], maxAuthAgeSeconds: 3600 } });
+  });
+
+  it('are met by a sign-in of exactly the longest age', () => {
+    expect(ask([restricted], signedIn('mfa', 3_600_000)).kind).toBe('allow');
   });
 
   it('never give stepUp where something else is missing', () => {
@@ -264,7 +277,7 @@ describe('Safeguards of the level', () => {
 
   it('of the levels below count too', () => {
     const stale = subject({
-      assurance: { acr: 'mfa', authTime: NOW, directoryAsOf: instant(NOW - 600_000) },
+      assurance: { acr: 'mfa', authTime: NOW, directoryAsOf: instant(NOW - 600_001) },
     });
     expect(reason(ask([restricted], stale))).toBe('directory-stale');
     expect(ask([cls({ id: 1, rank: 1, allow: [ME] })], stale).kind).toBe('allow');

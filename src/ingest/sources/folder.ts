@@ -29,6 +29,8 @@ export interface FolderOptions {
   /** The name of the source; `folder` by default. */
   readonly source?: string | undefined;
   readonly batch?: string | undefined;
+  /** Only these files of the folder itself, and nothing below it; all by default. */
+  readonly only?: readonly string[] | undefined;
   /** A longer file is refused. */
   readonly maxBytes?: number | undefined;
 }
@@ -53,7 +55,7 @@ const DEFAULT_MAX_BYTES = 32 * 1024 * 1024;
 export async function readFolder(root: string, options: FolderOptions = {}): Promise<FolderContent> {
   const folders: Folder[] = [];
   const unreadable: Unreadable[] = [];
-  await walk(root, '', folders, unreadable);
+  await walk(root, '', options, folders, unreadable);
   if (folders.length === 0 && unreadable[0] !== undefined) throw unreadable[0].unreadable;
   return {
     containers: folders.map(({ path, access }) => ({ path: `/${path}`, access })),
@@ -62,7 +64,16 @@ export async function readFolder(root: string, options: FolderOptions = {}): Pro
   };
 }
 
-async function walk(root: string, path: string, folders: Folder[], unreadable: Unreadable[]): Promise<void> {
+async function walk(
+  root: string,
+  path: string,
+  options: FolderOptions,
+  folders: Folder[],
+  unreadable: Unreadable[],
+): Promise<void> {
+  const only = options.only && new Set(options.only);
+  const isWanted = (name: string) =>
+    only === undefined ? !name.startsWith('.') : only.has(name) || name.endsWith(ACL_FILE);
   try {
     const entries = await readdir(join(root, path), { withFileTypes: true });
     const names = (keep: (entry: (typeof entries)[number]) => boolean) =>
@@ -78,10 +89,11 @@ async function walk(root: string, path: string, folders: Folder[], unreadable: U
     folders.push({
       path,
       access: access ?? NO_ACCESS,
-      files: names((entry) => !entry.isDirectory() && !entry.name.startsWith('.')),
+      files: names((entry) => !entry.isDirectory() && isWanted(entry.name)),
     });
+    if (only !== undefined) return;
     for (const name of names((entry) => entry.isDirectory() && !entry.name.startsWith('.')))
-      await walk(root, within(path, name), folders, unreadable);
+      await walk(root, within(path, name), options, folders, unreadable);
   } catch (error) {
     unreadable.push({ externalId: within(path, ACL_FILE), unreadable: toReadable(error) });
   }
