@@ -74,7 +74,13 @@ visible part in plain TypeScript (at least ${LEAST_AGREEMENT}).
 ${reports.map(collectionText).join('\n')}`;
 }
 
-function collectionText({ collection, documents, chunks, readers, alternatives: others }: CollectionReport): string {
+function collectionText({
+  collection,
+  documents,
+  chunks,
+  readers,
+  alternatives: others,
+}: CollectionReport): string {
   const rows = readers.flatMap(({ reader, visibleDocuments, classes, agreement, methods }) =>
     methods.map(({ method, ndcg10, recall100, questions }, i) => [
       i === 0 ? `${reader} (${visibleDocuments} documents, ${classes} classes)` : '',

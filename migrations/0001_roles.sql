@@ -19,6 +19,11 @@ begin
   if not exists (select 1 from pg_roles where rolname = 'bulkhead_app') then
     create role bulkhead_app nologin noinherit nosuperuser nobypassrls nocreatedb nocreaterole;
   end if;
+  -- managed servers lend no superuser: who migrates must be a member to make things in these roles' names
+  if not (select rolsuper from pg_roles where rolname = current_user) then
+    execute format('grant bulkhead_owner, bulkhead_kernel, bulkhead_epoch, bulkhead_search, bulkhead_ledger to %I',
+      current_user);
+  end if;
 end
 $$;
 

@@ -1,6 +1,7 @@
 /** What other settings would score, everything visible, computed by the oracle without another ingest. */
-import type { SearchResult } from '../../src/index/vector-index.ts';
+
 import { BM25 } from '../../src/index/terms.ts';
+import type { SearchResult } from '../../src/index/vector-index.ts';
 import { DEPTH, type JudgedCollection } from './judged-run.ts';
 import { METHODS, minMaxSum, type Ranker, rankFusion, type Score, score } from './methods.ts';
 import type { Bm25Parameters } from './oracle.ts';

@@ -33,7 +33,10 @@ export function judgedCollections(): readonly Collection[] {
 export const COLLECTIONS_FOLDER = DATA;
 
 function readCollection(name: string): Collection {
-  const read = (file: string) => readFileSync(join(DATA, name, file), 'utf8').split('\n').filter(Boolean);
+  const read = (file: string) =>
+    readFileSync(join(DATA, name, file), 'utf8')
+      .split('\n')
+      .filter(Boolean);
   const judgements = new Map<string, Map<string, number>>();
   for (const line of read('qrels.tsv').slice(1)) {
     const [question = '', document = '', grade = '0'] = line.split('\t');

@@ -1,6 +1,16 @@
 /** Data folders made through the real pipeline, kept under .cache and made again when anything they rest on changes. */
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Core, openCore } from '../../src/assembly/core.ts';
@@ -11,7 +21,15 @@ import { createLog } from '../../src/telemetry/log.ts';
 export const PROJECT = resolve(import.meta.dirname, '../..');
 const CACHE = join(PROJECT, '.cache');
 /** What decides what a folder holds. */
-const SOURCES = ['migrations', 'src/ingest', 'src/index', 'src/policy', 'models', 'bench/lib/dealing.ts', 'bench/lib/tenant.ts'];
+const SOURCES = [
+  'migrations',
+  'src/ingest',
+  'src/index',
+  'src/policy',
+  'models',
+  'bench/lib/dealing.ts',
+  'bench/lib/tenant.ts',
+];
 
 export interface OpenFolder {
   readonly core: Core;

@@ -103,7 +103,10 @@ function root(): ContainerDefinition {
   return { path: '/', access: { level: 'public', compartments: [], entries: [] } };
 }
 
-function container(position: number, opened: ReadonlyMap<ReaderName, ReadonlySet<number>>): ContainerDefinition {
+function container(
+  position: number,
+  opened: ReadonlyMap<ReaderName, ReadonlySet<number>>,
+): ContainerDefinition {
   const region = REGIONS[position % REGIONS.length] ?? '';
   const groups = READERS.filter(({ name }) => name !== 'all' && opened.get(name)?.has(position));
   const principals = [groupOf(region), ...groups.map(({ name }) => groupOf(name))];

@@ -60,5 +60,8 @@ function readVectors(file: string, recordBytes: number, dimension: number): Map<
 }
 
 function keyOf(text: string): string {
-  return createHash('sha256').update(text).digest('hex').slice(0, 2 * KEY_BYTES);
+  return createHash('sha256')
+    .update(text)
+    .digest('hex')
+    .slice(0, 2 * KEY_BYTES);
 }

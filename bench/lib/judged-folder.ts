@@ -29,7 +29,10 @@ async function ingestCollection(core: OpenFolder['core'], collection: Collection
   const { name, documents } = collection;
   const dealing = dealingOf(collection);
   await makeTenant(core, name, dealing);
-  const embedder = cachedEmbedder(core.embedder, join(VECTORS_FOLDER, `${core.embedder.fingerprint.slice(0, 12)}.bin`));
+  const embedder = cachedEmbedder(
+    core.embedder,
+    join(VECTORS_FOLDER, `${core.embedder.fingerprint.slice(0, 12)}.bin`),
+  );
   const submissions = submissionsOf(documents, dealing);
   const parts = { ...core.ingest, embedder };
   const said = progress(`Ingesting ${name}`, documents.length);

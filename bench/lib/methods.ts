@@ -34,7 +34,10 @@ export interface Score {
 }
 
 /** Documents in the order of their best chunk. */
-export function documentsOf(hits: readonly Hit[], externalIds: ReadonlyMap<string, string>): readonly string[] {
+export function documentsOf(
+  hits: readonly Hit[],
+  externalIds: ReadonlyMap<string, string>,
+): readonly string[] {
   return [...new Set(hits.map(({ documentId }) => externalIds.get(documentId) ?? ''))];
 }
 

@@ -61,10 +61,13 @@ export class Oracle {
 
   /** Reads a tenant's texts and stored vectors as the superuser. */
   static async of(core: Core, tenant: string): Promise<Oracle> {
-    const rows = await asSuperuser(core.database, (query) => query(chunksOf(tenant, core.embedder.fingerprint)));
+    const rows = await asSuperuser(core.database, (query) =>
+      query(chunksOf(tenant, core.embedder.fingerprint)),
+    );
     const texts = rows.map(
       ({ title, text, heading_path, rank }) =>
-        redact(embeddingText(title, { headingPath: heading_path, text }), core.redaction.indexedWithout(rank)).text,
+        redact(embeddingText(title, { headingPath: heading_path, text }), core.redaction.indexedWithout(rank))
+          .text,
     );
     const chunks = rows.map((row) => ({
       hit: {
@@ -114,7 +117,11 @@ export class Oracle {
     return { dense: best(dense, depth), sparse: best(this.#sparse(question.text, visible, bm25), depth) };
   }
 
-  #sparse(text: string, visible: readonly boolean[], { k1, b, averageLength }: Bm25Parameters): readonly Hit[] {
+  #sparse(
+    text: string,
+    visible: readonly boolean[],
+    { k1, b, averageLength }: Bm25Parameters,
+  ): readonly Hit[] {
     const total = visible.filter(Boolean).length;
     const scores = new Map<number, number>();
     for (const term of new Set(terms(text))) {

@@ -33,7 +33,8 @@ export async function makeTenant(core: Core, name: string, dealing: Dealing): Pr
   const { authority } = await submitterOf(core, name);
   await provisionPeople(database, authority.context, dealing.people, instant(Date.now()));
   const ensured = await ensureContainers(core.ingest, await submitterOf(core, name), dealing.containers);
-  if (ensured.failed.length > 0) throw new Error(`a container was not made: ${JSON.stringify(ensured.failed[0])}`);
+  if (ensured.failed.length > 0)
+    throw new Error(`a container was not made: ${JSON.stringify(ensured.failed[0])}`);
 }
 
 export async function submitterOf({ database, scheme }: Core, tenant: string): Promise<Submitter> {

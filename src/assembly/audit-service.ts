@@ -34,13 +34,25 @@ async function recordSignIn(
     const id = tenant === undefined ? undefined : await core.tenants.find(tenant);
     if (id === undefined) return;
     const { issuer, code, requestId } = event;
-    await audit.appendEvent(id, 'signin.failed', { subject: null, actor: null, request: requestId, issuer, code });
+    await audit.appendEvent(id, 'signin.failed', {
+      subject: null,
+      actor: null,
+      request: requestId,
+      issuer,
+      code,
+    });
     return;
   }
   const { identity, requestId } = event.caller;
   const id = await core.tenants.find(identity.tenant);
-  if (id === undefined) throw new BulkheadError('policy_unavailable', `There is no tenant "${identity.tenant}".`);
-  const who = { subject: identity.user, actor: identity.actor ?? null, request: requestId, issuer: event.issuer };
+  if (id === undefined)
+    throw new BulkheadError('policy_unavailable', `There is no tenant "${identity.tenant}".`);
+  const who = {
+    subject: identity.user,
+    actor: identity.actor ?? null,
+    request: requestId,
+    issuer: event.issuer,
+  };
   if (event.kind === 'ended') await audit.appendEvent(id, 'signin.ended', who);
   else await audit.appendEvent(id, 'signin.succeeded', { ...who, acr: event.acr });
 }

@@ -1,8 +1,8 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { AdminParts } from '../admin/change.ts';
-import { type AuditLog, createAuditLog } from '../audit/audit-log.ts';
 import { type AuditKey, loadAuditKey } from '../audit/audit-key.ts';
+import { type AuditLog, createAuditLog } from '../audit/audit-log.ts';
 import type { Config } from '../config/config.ts';
 import { type Embedder, openEmbedder } from '../embed/embedder.ts';
 import { BulkheadError } from '../errors.ts';

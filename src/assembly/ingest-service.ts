@@ -10,7 +10,8 @@ import type { Core } from './core.ts';
 export function ingestService(core: Core): Services['ingest'] {
   return {
     one: async (caller, submission) => ingestOne(core.ingest, await submitterOf(core, caller), submission),
-    many: async (caller, submissions) => ingestMany(core.ingest, await submitterOf(core, caller), submissions),
+    many: async (caller, submissions) =>
+      ingestMany(core.ingest, await submitterOf(core, caller), submissions),
     remove: async (caller, document) =>
       removeDocument(core.ingest, await submitterOf(core, caller), documentId(document)),
   };

@@ -31,7 +31,13 @@ export async function initTenant(config: Config, first: FirstTenant): Promise<st
       const rootLevel = config.policy.levels[0]?.name ?? '';
       const { audit } = core.retrieve;
       await createTenant(store.database, { name: first.tenant, admin, rootLevel }, (trx, tenant) => {
-        const body = { subject: null, actor: null, request: null, tenant: first.tenant, administrator: principal };
+        const body = {
+          subject: null,
+          actor: null,
+          request: null,
+          tenant: first.tenant,
+          administrator: principal,
+        };
         return audit.appendWithin(trx, [{ tenant, kind: 'tenant.created', body }]);
       });
       await store.database.flush();

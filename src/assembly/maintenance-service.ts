@@ -15,8 +15,19 @@ export function maintenanceService(core: Core, onReembedProgress?: ReembedProgre
   return {
     doctor: async (caller, { repair }) => {
       const { subject } = await requireAdminister(core, caller);
-      const counts: Record<Difference['kind'], number> = { missing: 0, 'stale-version': 0, 'wrong-class': 0, orphan: 0 };
-      const differences = doctor({ database, tenant: subject.tenant, index, fingerprint: embedder.fingerprint, repair });
+      const counts: Record<Difference['kind'], number> = {
+        missing: 0,
+        'stale-version': 0,
+        'wrong-class': 0,
+        orphan: 0,
+      };
+      const differences = doctor({
+        database,
+        tenant: subject.tenant,
+        index,
+        fingerprint: embedder.fingerprint,
+        repair,
+      });
       for await (const { kind } of differences) counts[kind] += 1;
       return counts;
     },

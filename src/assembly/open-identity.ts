@@ -2,8 +2,8 @@ import type { Config } from '../config/config.ts';
 import type { DevIdentityProviders } from '../dev/identity-provider.ts';
 import type { IssuerProfile } from '../identity/issuer.ts';
 import { createSignIn, type SignIn } from '../identity/sign-in.ts';
-import type { SignInChoice } from '../ui/sign-in-page.tsx';
 import { createTokenVerifier, type TokenVerifier } from '../identity/verify-token.ts';
+import type { SignInChoice } from '../ui/sign-in-page.tsx';
 import { DEVELOPMENT_AUDIENCE, developmentKeysFile } from './development.ts';
 
 export const DEMO_TENANT = 'meridian';

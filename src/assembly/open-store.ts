@@ -1,8 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config/config.ts';
-import type { Database } from '../store/database.ts';
 import { type DataFolderLock, lockDataFolder } from '../store/data-folder-lock.ts';
+import type { Database } from '../store/database.ts';
 import { openEmbedded } from '../store/open-embedded.ts';
 import { openPostgres } from '../store/open-postgres.ts';
 

@@ -61,7 +61,10 @@ async function loadDemoCompany(core: Core, { onDemoProgress }: BulkheadOptions):
     onProgress: ({ done, total, failed }) => {
       const last = failed.at(-1);
       if (last !== undefined)
-        throw new BulkheadError('internal', `The demo document ${last.externalId} failed: ${last.error?.detail}`);
+        throw new BulkheadError(
+          'internal',
+          `The demo document ${last.externalId} failed: ${last.error?.detail}`,
+        );
       onDemoProgress?.(done, total);
     },
   });

@@ -1,9 +1,8 @@
 /** Reading and verifying the log as its auditor, which is itself recorded. */
-import { sql } from 'kysely';
 import { BulkheadError } from '../errors.ts';
 import type { LabelScheme } from '../policy/label.ts';
 import { type Authority, authorize, type CallerIdentity } from '../store/authority.ts';
-import type { Database } from '../store/database.ts';
+import type { Database, Work } from '../store/database.ts';
 import { rightsOn, rootContainer } from '../store/rights.ts';
 import type { AuditLog } from './audit-log.ts';
 import { type AuditVerdict, type VerifyOptions, verifyTenant } from './verify.ts';
@@ -44,6 +43,19 @@ interface Row extends Omit<ListedRecord, 'body'> {
   readonly body: string;
 }
 
+type Tables = {
+  audit_chain: { id: number; writer: string };
+  audit_record: {
+    chain_id: number;
+    seq: number;
+    at: Date;
+    kind: string;
+    id: string;
+    body: string;
+    hash: Uint8Array;
+  };
+};
+
 /** Where a page ended. */
 interface Position {
   readonly at: number;
@@ -62,10 +74,9 @@ export async function queryAudit(
 ): Promise<{ readonly items: readonly ListedRecord[]; readonly next: string | undefined }> {
   const before = cursor === undefined ? undefined : parseCursor(cursor);
   const authority = await authorizeAuditor(parts, auditor);
-  const rows = await parts.database.unitOfWork('audit', authority.context, async (trx) => {
-    const result = await sql<Row>`${recordsBefore(before, kind, limit + 1)}`.execute(trx);
-    return result.rows;
-  });
+  const rows = await parts.database.unitOfWork('audit', authority.context, (trx) =>
+    newestRecords(trx, before, kind, limit + 1),
+  );
   const page = rows.slice(0, limit);
   const last = page.at(-1);
   await parts.audit.appendEvent(authority.subject.tenant, 'audit.queried', {
@@ -107,20 +118,39 @@ function byWhom({ subject }: Authority, { requestId }: Auditor) {
   return { subject: subject.user.name, actor: subject.actor?.name ?? null, request: requestId };
 }
 
-/** The newest of each chain, read backwards along its key, then the newest of all. */
-function recordsBefore(before: Position | undefined, kind: string | undefined, limit: number) {
-  const older =
-    before === undefined
-      ? sql`true`
-      : sql`(r.at, r.chain_id, r.seq) < (to_timestamp(${before.at}::float8 / 1000), ${before.chain}, ${before.seq})`;
-  const ofKind = kind === undefined ? sql`true` : sql`r.kind = ${kind}`;
-  return sql`
-    select r.* from bulkhead.audit_chain c cross join lateral (
-      select c.writer, r.chain_id as chain, r.seq, bulkhead.ms(r.at) as at, r.kind, r.id, r.body,
-        encode(r.hash, 'hex') as hash
-      from bulkhead.audit_record r where r.chain_id = c.id and ${older} and ${ofKind}
-      order by r.seq desc limit ${limit}) r
-    order by r.at desc, r.chain desc, r.seq desc limit ${limit}`;
+/** The newest of each chain, read backwards along its key, and of those the newest. Chains are few. */
+async function newestRecords(
+  trx: Work,
+  before: Position | undefined,
+  kind: string | undefined,
+  limit: number,
+): Promise<readonly Row[]> {
+  const tables = trx.withTables<Tables>().withSchema('bulkhead');
+  const rows: Row[] = [];
+  for (const { id: chain, writer } of await tables
+    .selectFrom('audit_chain')
+    .select(['id', 'writer'])
+    .execute()) {
+    let query = tables.selectFrom('audit_record').selectAll().where('chain_id', '=', chain);
+    if (kind !== undefined) query = query.where('kind', '=', kind);
+    // within a chain no record is older than the one before it
+    if (before?.chain === chain) query = query.where('seq', '<', before.seq);
+    else if (before !== undefined)
+      query = query.where('at', chain < before.chain ? '<=' : '<', new Date(before.at));
+    const found = await query.orderBy('seq', 'desc').limit(limit).execute();
+    for (const { seq, at, kind, id, body, hash } of found)
+      rows.push({
+        chain,
+        writer,
+        seq,
+        at: at.getTime(),
+        kind,
+        id,
+        body,
+        hash: Buffer.from(hash).toString('hex'),
+      });
+  }
+  return rows.sort((a, b) => b.at - a.at || b.chain - a.chain || b.seq - a.seq).slice(0, limit);
 }
 
 function parseCursor(text: string): Position {

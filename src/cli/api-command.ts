@@ -12,7 +12,10 @@ export interface ApiOptions extends ClientOptions {
 export function withApiOptions(command: Command, example: string): Command {
   return command
     .option('--as <account>', 'act as this development account (else BULKHEAD_AS, else BULKHEAD_TOKEN)')
-    .option('--server <url>', 'the server to ask (else BULKHEAD_SERVER, else the one that has the data folder)')
+    .option(
+      '--server <url>',
+      'the server to ask (else BULKHEAD_SERVER, else the one that has the data folder)',
+    )
     .option('--verbose', 'say where the request goes')
     .addHelpText('after', `\nExample:\n  ${example}`);
 }
@@ -34,8 +37,13 @@ export async function withClient(
 }
 
 /** The result as the API gave it, or told to a person. */
-export function show<T>(result: T, { json }: ApiOptions, terminal: Terminal, tell: (result: T) => readonly string[]): void {
-  if (json === true) terminal.result(JSON.stringify(result, undefined, 2));
+export function show<T>(
+  result: T,
+  { json }: ApiOptions,
+  terminal: Terminal,
+  tell: (result: T) => readonly string[],
+): void {
+  if (json === true) terminal.json(result, 2);
   else for (const line of tell(result)) terminal.result(line);
 }
 

@@ -20,14 +20,22 @@ export interface ApiClient {
    * @returns the body as the API describes it; `undefined` where there is none
    * @throws RefusedError for a problem of the API; BulkheadError `server_unreachable`
    */
-  call<T>(method: string, path: string, options?: { readonly query?: Query; readonly body?: object }): Promise<T>;
+  call<T>(
+    method: string,
+    path: string,
+    options?: { readonly query?: Query; readonly body?: object },
+  ): Promise<T>;
   /** Sends lines while the lines of the answer come in. */
   exchange<T>(path: string, lines: AsyncIterable<string>): Promise<AsyncIterable<T>>;
   close(): Promise<void>;
 }
 
 /** @throws BulkheadError as `connect` does, and what `bearerOf` throws */
-export async function openClient(config: Config, options: ClientOptions, terminal: Terminal): Promise<ApiClient> {
+export async function openClient(
+  config: Config,
+  options: ClientOptions,
+  terminal: Terminal,
+): Promise<ApiClient> {
   return clientOver(await connect(config, options.server, terminal), config, options, terminal);
 }
 
@@ -50,7 +58,9 @@ export async function clientOver(
 
 /** The server's own word for its address, which need not be the one it is reached by. */
 export async function baseUrlOf(connection: Connection): Promise<string> {
-  const description = await readBody<{ servers?: { url: string }[] }>(await connection.fetch('/openapi.json'));
+  const description = await readBody<{ servers?: { url: string }[] }>(
+    await connection.fetch('/openapi.json'),
+  );
   const url = description.servers?.[0]?.url;
   if (url === undefined) throw notBulkhead();
   return url;
@@ -65,9 +75,12 @@ class FetchClient implements ApiClient {
     this.#authorization = authorization;
   }
 
-  async call<T>(method: string, path: string, { query = {}, body }: { query?: Query; body?: object } = {}): Promise<T> {
-    const given = Object.entries(query).flatMap(([name, value]) => (value === undefined ? [] : [[name, `${value}`]]));
-    const search = given.length === 0 ? '' : `?${new URLSearchParams(given)}`;
+  async call<T>(
+    method: string,
+    path: string,
+    { query = {}, body }: { query?: Query; body?: object } = {},
+  ): Promise<T> {
+    const search = searchOf(query);
     const response = await this.#connection.fetch(`${path}${search}`, {
       method,
       headers: {
@@ -95,6 +108,12 @@ class FetchClient implements ApiClient {
   }
 }
 
+function searchOf(query: Query): string {
+  const given = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) if (value !== undefined) given.set(name, String(value));
+  return given.size === 0 ? '' : `?${given}`;
+}
+
 async function* encoded(lines: AsyncIterable<string>): AsyncGenerator<Uint8Array> {
   const encoder = new TextEncoder();
   for await (const line of lines) yield encoder.encode(`${line}\n`);
@@ -111,7 +130,9 @@ async function* parsedLines<T>(body: ReadableStream<Uint8Array>): AsyncGenerator
       for (const line of lines) yield JSON.parse(line) as T;
     }
   } catch (cause) {
-    throw new BulkheadError('server_unreachable', `The server broke off its answer: ${reasonOf(cause)}.`, { cause });
+    throw new BulkheadError('server_unreachable', `The server broke off its answer: ${reasonOf(cause)}.`, {
+      cause,
+    });
   }
 }
 

@@ -18,7 +18,11 @@ export interface Connection {
  * @throws BulkheadError `data_folder_locked` when whoever has the folder does not answer requests, and whatever
  *   keeps the program from opening
  */
-export async function connect(config: Config, server: string | undefined, terminal: Terminal): Promise<Connection> {
+export async function connect(
+  config: Config,
+  server: string | undefined,
+  terminal: Terminal,
+): Promise<Connection> {
   const named = server ?? config.serverUrl;
   if (named !== undefined) return overHttp(parseServer(named));
   const holder = dataFolderHolder(config.dataFolder);
@@ -56,9 +60,13 @@ export async function inProcess(
 
 function overHttp(server: URL): Connection {
   const unreachable = (cause: unknown) =>
-    new BulkheadError('server_unreachable', `The server at ${server.origin} did not answer: ${reasonOf(cause)}.`, {
-      cause,
-    });
+    new BulkheadError(
+      'server_unreachable',
+      `The server at ${server.origin} did not answer: ${reasonOf(cause)}.`,
+      {
+        cause,
+      },
+    );
   return {
     where: `Using the server at ${server.origin}.`,
     fetch: (path, init) =>

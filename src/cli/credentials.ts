@@ -36,7 +36,11 @@ export async function bearerOf(
 }
 
 /** @throws BulkheadError `subject_unknown`, `unknown_principal` */
-export async function developmentToken(config: Config, request: TokenRequest, baseUrl: string): Promise<string> {
+export async function developmentToken(
+  config: Config,
+  request: TokenRequest,
+  baseUrl: string,
+): Promise<string> {
   const { accountToken } = await import('../dev/account-tokens.ts');
   const { account, ...options } = request;
   const keys = { keysFile: developmentKeysFile(config), baseUrl, resource: DEVELOPMENT_AUDIENCE };

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import { openBulkhead } from '../assembly/server.ts';
-import { loadConfig } from '../config/config.ts';
+import type { Bulkhead } from '../assembly/server.ts';
+import { BulkheadError } from '../errors.ts';
 import type { Terminal } from './terminal.ts';
 
 /** `bulkhead serve`: everything in one process until it is told to stop. */
@@ -8,19 +8,41 @@ export function serveCommand(program: Command, terminal: Terminal): void {
   program
     .command('serve')
     .description('run the API and the pages; without a configuration, a demo company on an embedded store')
+    .addHelpText('after', '\nExample:\n  PORT=8081 BULKHEAD_DATA=/var/lib/bulkhead bulkhead serve')
     .action(async () => {
+      const { loadConfig } = await import('../config/config.ts');
+      const { openBulkhead } = await import('../assembly/server.ts');
       const config = loadConfig();
       const progress = terminal.progress('Loading the demo company');
-      const bulkhead = await openBulkhead(config, { onDemoProgress: (done, total) => progress.update(done, total) });
-      progress.end();
-      const url = await bulkhead.listen();
-      terminal.say(`Bulkhead is ready at ${url.href}`);
-      if (bulkhead.identity.development !== undefined)
-        terminal.say('Sign in there as two different people and ask both the same question; README.md has a tour.');
-      await stopSignal();
-      terminal.say('Stopping.');
-      await bulkhead.close();
+      const onDemoProgress = (done: number, total: number) => progress.update(done, total);
+      const bulkhead = await openBulkhead(config, { onDemoProgress }).finally(() => progress.end());
+      try {
+        await serve(bulkhead, terminal);
+      } finally {
+        await bulkhead.close();
+      }
     });
+}
+
+async function serve(bulkhead: Bulkhead, terminal: Terminal): Promise<void> {
+  const url = await bulkhead
+    .listen()
+    .catch((error: NodeJS.ErrnoException) => Promise.reject(explained(error, bulkhead)));
+  terminal.result(`Bulkhead is ready at ${url.href}`);
+  if (bulkhead.identity.development !== undefined)
+    terminal.result(
+      'Sign in there as two different people and ask both the same question; README.md has a tour.',
+    );
+  await stopSignal();
+  terminal.say('Stopping.');
+}
+
+function explained(error: NodeJS.ErrnoException, { config: { port, host } }: Bulkhead): Error {
+  if (error.code === 'EADDRINUSE')
+    return new BulkheadError('config_invalid', `Port ${port} is in use already. Set PORT to another one.`);
+  if (error.code === undefined) return error;
+  const detail = `The server cannot listen at ${host}, port ${port}: ${error.code}. See PORT and BULKHEAD_HOST.`;
+  return new BulkheadError('config_invalid', detail);
 }
 
 /** A second signal ends the process at once. */

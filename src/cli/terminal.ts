@@ -11,6 +11,8 @@ export interface Terminal {
   readonly isWatched: boolean;
   say(line: string): void;
   result(line: string): void;
+  /** One line, or indented. */
+  json(value: unknown, indent?: number): void;
   fail(line: string): void;
   /** A bar on a terminal; elsewhere nothing, so that logs stay readable. */
   progress(title: string): Progress;
@@ -37,14 +39,25 @@ export function terminal(): Terminal {
     isWatched: stderr.isTTY === true,
     say: (line) => write(stderr, line),
     result: (line) => write(stdout, line),
+    json: (value, indent) => write(stdout, escaped(JSON.stringify(value, undefined, indent))),
     fail: (line) => write(stderr, `bulkhead: ${line}`),
     progress: (title) => (stderr.isTTY ? bar(title, screen) : { update: () => {}, end: () => {} }),
   };
 }
 
+/** JSON leaves DEL and C1 as they are. */
+function escaped(json: string): string {
+  return json.replaceAll(/[\u007F-\u009F]/g, (char) => `\\u00${char.charCodeAt(0).toString(16)}`);
+}
+
 function bar(title: string, screen: { isDrawn: boolean }): Progress {
   const shown = new SingleBar(
-    { format: `${title} {bar} {value}/{total}`, hideCursor: true, clearOnComplete: true, stream: process.stderr },
+    {
+      format: `${title} {bar} {value}/{total}`,
+      hideCursor: true,
+      clearOnComplete: true,
+      stream: process.stderr,
+    },
     Presets.shades_classic,
   );
   return {

@@ -50,7 +50,11 @@ export async function loadDemo(
   const total = await countDocuments(content.documents());
   const failed: IngestResult[] = [];
   let done = 0;
-  for await (const result of ingestMany(parts, { authority: await as(parts, options.tenant) }, content.documents())) {
+  for await (const result of ingestMany(
+    parts,
+    { authority: await as(parts, options.tenant) },
+    content.documents(),
+  )) {
     done += 1;
     if (result.status === 'failed') failed.push(result);
     options.onProgress({ done, total, failed });

@@ -8,11 +8,7 @@ import { keySetFetch, loadDevKeys } from './dev-keys.ts';
 import { DEV_ISSUERS, type DevDirectory, type DevIssuerName } from './load-directory.ts';
 import { type MintOptions, mintAccessToken } from './mint-token.ts';
 import { Provider } from './oidc-provider.ts';
-import {
-  ACR_VALUES,
-  type ProviderSetup,
-  providerConfiguration,
-} from './provider-configuration.ts';
+import { ACR_VALUES, type ProviderSetup, providerConfiguration } from './provider-configuration.ts';
 import { messagePage, pagePolicy, signInPage } from './provider-pages.ts';
 
 export interface DevIdentityProviderOptions {
@@ -32,7 +28,11 @@ export interface DevIdentityProviderOptions {
 type Env = { Bindings: HttpBindings };
 
 export interface DevIdentityProviders {
-  readonly issuers: readonly { readonly name: DevIssuerName; readonly issuer: string; readonly jwksUri: string }[];
+  readonly issuers: readonly {
+    readonly name: DevIssuerName;
+    readonly issuer: string;
+    readonly jwksUri: string;
+  }[];
   /** Answers for the key sets without a network, so that tokens verify before and without listening. */
   readonly fetch: typeof fetch;
   /** The client to sign in with; it is public. */
@@ -72,7 +72,11 @@ export function createDevIdentityProviders(options: DevIdentityProviderOptions):
 
   const mint = { directory: options.accounts, keys, issuerUrl, resource: options.resource };
   return {
-    issuers: DEV_ISSUERS.map((name) => ({ name, issuer: issuerUrl(name), jwksUri: `${issuerUrl(name)}/jwks` })),
+    issuers: DEV_ISSUERS.map((name) => ({
+      name,
+      issuer: issuerUrl(name),
+      jwksUri: `${issuerUrl(name)}/jwks`,
+    })),
     fetch: keySetFetch(new Map(DEV_ISSUERS.map((name) => [`${issuerUrl(name)}/jwks`, keys.issuers[name]]))),
     clientId: DEV_CLIENT_ID,
     handle,
@@ -107,7 +111,11 @@ async function passOn(
   return RESPONSE_ALREADY_SENT;
 }
 
-async function chooseAccount(c: Context<Env>, provider: OidcProvider, setup: ProviderSetup): Promise<Response> {
+async function chooseAccount(
+  c: Context<Env>,
+  provider: OidcProvider,
+  setup: ProviderSetup,
+): Promise<Response> {
   const interaction = await interactionOf(c, provider);
   if (interaction === undefined) return expired(c, setup);
   const page = await signInPage({

@@ -1,4 +1,4 @@
-import type { Configuration, interactionPolicy as policies, KoaContextWithOIDC } from 'oidc-provider';
+import type { Configuration, KoaContextWithOIDC, interactionPolicy as policies } from 'oidc-provider';
 import { ACCESS_TOKEN_SECONDS, authenticationClaims, DEV_CLIENT_ID } from './access-token.ts';
 import { createDevAdapter } from './dev-adapter.ts';
 import type { DevKey } from './dev-keys.ts';

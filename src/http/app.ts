@@ -5,7 +5,6 @@ import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context, Hono } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import { methodNotAllowed } from 'hono/method-not-allowed';
-import { TrieRouter } from 'hono/router/trie-router';
 import { secureHeaders } from 'hono/secure-headers';
 import { BulkheadError, toBulkheadError } from '../errors.ts';
 import { type Log, summarizeError } from '../telemetry/log.ts';
@@ -49,8 +48,6 @@ export function createApp(services: Services, options: AppOptions): BulkheadApp 
     onFailure: (error) => log.error({ error: summarizeError(error) }, 'refusal not recorded'),
   });
   const app = newRoutes();
-  // the default router would read `:batch` in `documents:batch` as a parameter
-  app.router = new TrieRouter();
   const api = (c: Context<Env>, error: BulkheadError) => problemResponse(error, c.get('requestId'));
   const web = pages(services, options);
   const show = (c: Context<Env>, error: BulkheadError) =>

@@ -42,6 +42,9 @@ export async function migrateToLatest(db: Kysely<Schema>): Promise<readonly stri
       },
     );
   }
+  if (results !== undefined && results.length > 0)
+    // a process that may not migrate still looks whether it has to wait for somebody who may
+    await sql`grant select on kysely_migration to bulkhead_app`.execute(db);
   return (results ?? []).map((result) => result.migrationName);
 }
 

@@ -64,12 +64,14 @@ export class ReadableDocuments {
 
   /** The chunks among these that the caller may read, with what `decide` needs, in one round trip. */
   hydrate(chunks: readonly ChunkId[]): Promise<Hydration> {
-    return this.#read((trx) => hydration(trx, sql`c.id = any (${[...chunks]}::bigint[])`));
+    return this.#read((trx) => hydration(trx, sql`${[...chunks]}::bigint[]`));
   }
 
   /** Every chunk of one document, in reading order; empty for a missing or a hidden one alike. */
   hydrateDocument(document: DocumentId): Promise<Hydration> {
-    return this.#read((trx) => hydration(trx, sql`c.document_id = ${document}::uuid`));
+    return this.#read((trx) =>
+      hydration(trx, sql`array(select c.id from bulkhead.chunk c where c.document_id = ${document}::uuid)`),
+    );
   }
 
   /** The first chunks of the next documents by id: a page of the list of documents. */
@@ -77,10 +79,10 @@ export class ReadableDocuments {
     return this.#read((trx) =>
       hydration(
         trx,
-        sql`c.ordinal = 0 and c.document_id in (
+        sql`array(select c.id from bulkhead.chunk c where c.ordinal = 0 and c.document_id in (
           select document.id from bulkhead.document where ${matches(filter)}
             and document.id > ${after ?? '00000000-0000-0000-0000-000000000000'}::uuid
-          order by document.id limit ${limit})`,
+          order by document.id limit ${limit}))`,
       ),
     );
   }
@@ -170,30 +172,10 @@ interface ClassRow {
     | null;
 }
 
-/** Classes are found by walking parents, not by the flattened tree, which is what is being checked. */
-async function hydration(trx: Work, which: ReturnType<typeof sql>): Promise<Hydration> {
+/** @param chunks an array of chunk ids, in SQL */
+async function hydration(trx: Work, chunks: ReturnType<typeof sql>): Promise<Hydration> {
   const { rows } = await sql<{ passages: PassageRow[] | null; classes: ClassRow[] | null }>`
-    with recursive
-    passage as materialized (
-      select c.id as chunk, d.id as document, d.version, d.class_id as class, k.path as container, c.ordinal, c.text,
-        c.heading_path, c.start_offset, c.end_offset, d.title, d.source, d.external_id, d.media_type,
-        bulkhead.ms(d.content_date) as content_date, bulkhead.ms(d.updated_at) as updated_at
-      from bulkhead.chunk c
-      join bulkhead.document d on d.id = c.document_id and d.version = c.version
-      join bulkhead.access_class k on k.id = d.container_id
-      where ${which}),
-    walk(id) as (
-      select class from passage
-      union
-      select k.parent_id from walk join bulkhead.access_class k on k.id = walk.id where k.parent_id is not null)
-    select
-      (select json_agg(passage order by document, ordinal) from passage) as passages,
-      (select json_agg(json_build_object('id', k.id, 'parent', k.parent_id, 'inherits', k.inherits, 'rank', k.rank,
-          'compartments', k.compartments, 'entries', (
-            select json_agg(json_build_object('principal', e.principal_id, 'effect', e.effect,
-              'from', bulkhead.ms(e.valid_from), 'until', bulkhead.ms(e.valid_until)))
-            from bulkhead.entry e where e.class_id = k.id)))
-        from walk join bulkhead.access_class k on k.id = walk.id) as classes`.execute(trx);
+    select passages, classes from bulkhead.hydrate(${chunks})`.execute(trx);
   const row = rows[0];
   return {
     passages: (row?.passages ?? []).map(toPassage),

@@ -75,9 +75,10 @@ const POLICY = `
   insert into entry (tenant_id, class_id, principal_id, effect) values
     (${TENANT}, ${ROOT + 1}, 1, 'allow'), (${TENANT}, ${ROOT + 1}, 2, 'allow'), (${TENANT}, ${ROOT + 2}, 2, 'allow');`;
 
-export async function openSpine(): Promise<Spine> {
+/** @param open gives the empty database that the spine will own; in memory by default */
+export async function openSpine(open: () => Promise<Database> = openTestDatabase): Promise<Spine> {
   const folder = await mkdtemp(join(tmpdir(), 'bulkhead-spine-'));
-  const [database, embedder] = await Promise.all([openTestDatabase(), openEmbedder({ manifestPath: MODEL })]);
+  const [database, embedder] = await Promise.all([open(), openEmbedder({ manifestPath: MODEL })]);
   await writeLevels(database);
   await asSuperuser(database, POLICY);
   const index = await new PgvectorCollections(database).open(embedder);

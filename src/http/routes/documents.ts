@@ -11,8 +11,7 @@ import { compartments, entries, labelName, page, plainText, present } from '../v
 
 /** As the server writes them; anything else is the id of nothing. */
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-export const documentId = z.string().regex(UUID);
-const params = z.object({ id: documentId });
+const params = z.object({ id: z.string().regex(UUID) });
 
 const add = createRoute({
   method: 'post',

@@ -1,0 +1,125 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { chown, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import pg from 'pg';
+
+const run = promisify(execFile);
+
+/** A throw-away PostgreSQL server on a unix socket in a temporary folder, reachable from this machine only. */
+export interface PostgresServer {
+  /** Address of a new, empty database, as the server's superuser or as the role given. */
+  readonly createDatabase: () => Promise<(role?: string) => string>;
+  stop(): Promise<void>;
+}
+
+/**
+ * The newest server of this machine that has pgvector.
+ * @returns what to run, or in one sentence what is missing
+ */
+export async function findPostgres(): Promise<{ readonly bin: string } | { readonly missing: string }> {
+  const candidates = HOMES.flatMap(([folder, name]) => versionsIn(folder, name));
+  const howTo =
+    'install PostgreSQL 15 or newer with pgvector (apt-get install postgresql-15 postgresql-15-pgvector)';
+  if (candidates.length === 0) return { missing: `there is no PostgreSQL server here; ${howTo}` };
+  for (const bin of candidates) {
+    const { stdout } = await run(join(bin, 'pg_config'), ['--sharedir']);
+    if (existsSync(join(stdout.trim(), 'extension/vector.control'))) return { bin };
+  }
+  return { missing: `the PostgreSQL server here has no pgvector; ${howTo}` };
+}
+
+/** Where packages put servers: a folder, and how its entries are named. */
+const HOMES: readonly (readonly [folder: string, name: RegExp])[] = [
+  ['/usr/lib/postgresql', /^(\d+)$/],
+  ['/opt/homebrew/opt', /^postgresql@(\d+)$/],
+  ['/usr/local/opt', /^postgresql@(\d+)$/],
+];
+
+/** Folders of programs, newest version first; older than 15 is not served. */
+function versionsIn(folder: string, name: RegExp): readonly string[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .map((entry) => ({ entry, version: Number(name.exec(entry)?.[1]) }))
+    .filter(({ version }) => version >= 15)
+    .sort((a, b) => b.version - a.version)
+    .map(({ entry }) => join(folder, entry, 'bin'))
+    .filter((bin) => existsSync(join(bin, 'initdb')));
+}
+
+/** What `postgres` refuses to be: root. Its folder is given to `nobody` then. */
+const NOBODY = 65534;
+const account = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
+
+// commits are stamped, so that a test can tell which of two came first
+const SETTINGS = {
+  listen_addresses: '',
+  fsync: 'off',
+  track_commit_timestamp: 'on',
+  max_connections: '60',
+};
+
+export async function startPostgres(bin: string): Promise<PostgresServer> {
+  const folder = await mkdtemp(join(tmpdir(), 'bulkhead-postgres-'));
+  if (account.uid !== undefined) await chown(folder, account.uid, account.gid);
+  const data = join(folder, 'data');
+  await run(
+    join(bin, 'initdb'),
+    ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-locale', '-N'],
+    {
+      ...account,
+      cwd: folder,
+    },
+  );
+  const settings = Object.entries(SETTINGS).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  const server = spawn(join(bin, 'postgres'), ['-D', data, '-k', folder, ...settings], {
+    ...account,
+    cwd: folder,
+    stdio: 'ignore',
+  });
+  const address = (database: string, role = 'postgres') =>
+    `postgres://${role}@localhost/${database}?host=${encodeURIComponent(folder)}`;
+  await waitUntilReady(server, address('postgres'));
+  let made = 0;
+  return {
+    createDatabase: async () => {
+      made += 1;
+      const name = `test_${made}`;
+      await runAs(address('postgres'), `create database ${name}`);
+      return (role) => address(name, role);
+    },
+    stop: async () => {
+      const ended = new Promise((resolve) => server.once('exit', resolve));
+      server.kill('SIGQUIT');
+      await ended;
+      await rm(folder, { recursive: true });
+    },
+  };
+}
+
+/** Runs statements on a connection of their own, past everything that Bulkhead does to its connections. */
+export async function runAs<T extends object>(url: string, statements: string): Promise<readonly T[]> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query<T>(statements)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+async function waitUntilReady(server: ChildProcess, url: string): Promise<void> {
+  const deadline = Date.now() + 30_000;
+  for (;;) {
+    if (server.exitCode !== null) throw new Error(`postgres ended with ${server.exitCode}`);
+    try {
+      await runAs(url, 'select 1');
+      return;
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+}
