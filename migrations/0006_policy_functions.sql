@@ -75,36 +75,54 @@ begin
 end
 $$;
 
--- Adds entries given as [{"principal": int, "effect": text, "from": ms|null, "until": ms|null}].
+-- Adds entries given as [{"principal": int, "effect": text, "from": ms|null, "until": ms|null}]. One that names no
+-- principal of the tenant fails: a deny that is silently dropped would open what it closes.
 create function add_entries(p_class int, p_entries jsonb) returns void
-language sql security definer set search_path = bulkhead, pg_temp as $$
+language plpgsql security definer set search_path = bulkhead, pg_temp as $$
+begin
+  if exists (select 1 from jsonb_to_recordset(p_entries) as e (principal int)
+             where not exists (select 1 from principal p where p.id = e.principal)) then
+    raise exception 'an entry names no principal' using errcode = '23503';
+  end if;
   insert into entry (tenant_id, class_id, principal_id, effect, valid_from, valid_until)
-  select ctx_tenant(), p_class, p.id, e.effect, to_timestamp(e."from" / 1000.0), to_timestamp(e.until / 1000.0)
+  select ctx_tenant(), p_class, e.principal, e.effect, to_timestamp(e."from" / 1000.0), to_timestamp(e.until / 1000.0)
   from jsonb_to_recordset(p_entries) as e (principal int, effect text, "from" double precision, until double precision)
-  join principal p on p.id = e.principal
-  on conflict do nothing
+  on conflict do nothing;
+end
 $$;
 
--- The ad-hoc class of (parent, own label, inherits, entries), made on first use. The caller needs `ingest`,
--- or `label` and `grant`, on the container: a class by itself opens nothing, moving a document there does.
+-- The ad-hoc class of (container, own label, inherits, entries), made on first use. Needs `ingest`, `label` or
+-- `grant` on the container, and `grant` for an allow entry (docs/decisions/0009). The key is made here, from what
+-- the class will say: a caller's key could give one class's name to another.
 create function intern_class(p_parent int, p_level text, p_compartments text[], p_inherits boolean,
-  p_intern_key text, p_entries jsonb) returns int
+  p_entries jsonb) returns int
 language plpgsql security definer set search_path = bulkhead, pg_temp as $$
 declare
   v_id int;
+  v_key text := encode(sha256(convert_to(jsonb_build_array(p_level,
+    (select coalesce(jsonb_agg(c order by c), '[]') from (select distinct unnest(p_compartments) c) t), p_inherits,
+    (select coalesce(jsonb_agg(e order by e), '[]') from (select distinct e from jsonb_array_elements(p_entries) e) t))::text,
+    'UTF8')), 'hex');
 begin
+  if not exists (select 1 from access_class where id = p_parent and kind = 'container') then
+    raise exception 'no such container' using errcode = '42501';
+  end if;
   if not (coalesce(holds_right(p_parent, 'ingest'), false) or coalesce(holds_right(p_parent, 'label'), false)
       or coalesce(holds_right(p_parent, 'grant'), false)) then
     raise exception 'right ingest, label or grant is missing' using errcode = '42501';
   end if;
+  if p_entries @> '[{"effect": "allow"}]' and not exists (
+      select 1 from access_class where tenant_id = ctx_tenant() and parent_id = p_parent and intern_key = v_key) then
+    perform require_right(p_parent, 'grant');
+  end if;
   select id into v_id from access_class
-    where tenant_id = ctx_tenant() and parent_id = p_parent and intern_key = p_intern_key;
+    where tenant_id = ctx_tenant() and parent_id = p_parent and intern_key = v_key;
   if v_id is not null then return v_id; end if;
   perform 1 from policy_epoch where tenant_id = ctx_tenant() for update;
   select id into v_id from access_class
-    where tenant_id = ctx_tenant() and parent_id = p_parent and intern_key = p_intern_key;
+    where tenant_id = ctx_tenant() and parent_id = p_parent and intern_key = v_key;
   if v_id is not null then return v_id; end if;
-  v_id := add_class(p_parent, 'adhoc', null, p_inherits, p_level, p_compartments, p_intern_key);
+  v_id := add_class(p_parent, 'adhoc', null, p_inherits, p_level, p_compartments, v_key);
   perform add_entries(v_id, p_entries);
   return v_id;
 end

@@ -12,7 +12,10 @@ grant select on access_class, class_ancestor, entry, principal, role_binding, po
 
 create policy ingest_document on document to bulkhead_ingest
   using (tenant_id = (select ctx_tenant()) and holds_right(container_id, 'ingest'))
-  with check (tenant_id = (select ctx_tenant()) and holds_right(container_id, 'ingest'));
+  with check (tenant_id = (select ctx_tenant()) and holds_right(container_id, 'ingest')
+    -- a document sits in its container's class or in one interned below it, never in somebody else's
+    and exists (select 1 from access_class c where c.id = class_id
+      and (c.id = container_id or (c.kind = 'adhoc' and c.parent_id = container_id))));
 create policy ingest_version on document_version to bulkhead_ingest
   using (tenant_id = (select ctx_tenant()) and exists (select 1 from document d where d.id = document_id))
   with check (tenant_id = (select ctx_tenant()) and exists (select 1 from document d where d.id = document_id));

@@ -20,31 +20,36 @@ const SATURATIONS = [
 const DENSE_WEIGHTS = [0.3, 0.4, 0.6, 0.7];
 const RANK_CONSTANTS = [10, 30, 100];
 const DEPTHS = [50, 100, 400];
+const DEEPEST = 400;
 
 export function alternatives(judged: JudgedCollection): readonly Alternative[] {
   const bm25: Ranker = METHODS.BM25 ?? (({ sparse }) => sparse);
-  const usual = listsWith(judged, DEPTH, BM25);
+  const dense = judged.prepared.map(({ vector }) => judged.oracle.dense(vector, everything, DEEPEST));
+  const listsWith = (depth: number, parameters: Bm25Parameters): readonly SearchResult[] =>
+    judged.collection.questions.map(({ text }, i) => ({
+      dense: dense[i]?.slice(0, depth) ?? [],
+      sparse: judged.oracle.sparse(text, everything, depth, parameters),
+    }));
   const rate = (setting: string, lists: readonly SearchResult[], ranker: Ranker): Alternative => ({
     setting,
-    ...score(judged.collection, lists, ranker, judged.oracle.externalIds(), () => true),
+    ...score(judged.collection, lists, ranker, judged.oracle.externalIds(), everything),
   });
-  const withBm25 = (setting: string, parameters: Bm25Parameters) => {
-    const lists = listsWith(judged, DEPTH, parameters);
-    return [rate(`BM25 ${setting}`, lists, bm25), rate(`min-max sum ${setting}`, lists, minMaxSum(0.5))];
+  const withBm25 = (setting: string, changes: Partial<Bm25Parameters>) => {
+    const lists = listsWith(DEPTH, { ...BM25, ...changes });
+    return [rate(`BM25, ${setting}`, lists, bm25), rate(`min-max sum, ${setting}`, lists, minMaxSum(0.5))];
   };
+  const usual = listsWith(DEPTH, BM25);
+  const own = judged.oracle.averageLength;
   return [
     ...AVERAGE_LENGTHS.flatMap((averageLength) =>
-      withBm25(`average length ${averageLength}`, { ...BM25, averageLength }),
+      withBm25(`average length ${averageLength}`, { averageLength }),
     ),
-    ...withBm25(`average length as it is (${judged.oracle.averageLength.toFixed(0)})`, {
-      ...BM25,
-      averageLength: judged.oracle.averageLength,
-    }),
-    ...SATURATIONS.flatMap(({ k1, b }) => withBm25(`k1 ${k1}, b ${b}`, { ...BM25, k1, b })),
+    ...withBm25(`average length ${own.toFixed(0)}, its own`, { averageLength: own }),
+    ...SATURATIONS.flatMap(({ k1, b }) => withBm25(`k1 ${k1}, b ${b}`, { k1, b })),
     ...DENSE_WEIGHTS.map((weight) => rate(`min-max sum, dense ${weight}`, usual, minMaxSum(weight))),
     ...RANK_CONSTANTS.map((k) => rate(`rank fusion, k ${k}`, usual, rankFusion(k))),
     ...DEPTHS.flatMap((depth) => {
-      const lists = listsWith(judged, depth, BM25);
+      const lists = listsWith(depth, BM25);
       return [
         rate(`min-max sum, ${depth} of each`, lists, minMaxSum(0.5)),
         rate(`rank fusion, ${depth} of each`, lists, rankFusion(60)),
@@ -53,13 +58,4 @@ export function alternatives(judged: JudgedCollection): readonly Alternative[] {
   ];
 }
 
-function listsWith(
-  { collection, prepared, oracle }: JudgedCollection,
-  depth: number,
-  bm25: Bm25Parameters,
-): readonly SearchResult[] {
-  return collection.questions.map(({ text }, i) => {
-    const vector = prepared[i]?.vector ?? new Float32Array();
-    return oracle.search({ text, vector }, () => true, depth, bm25);
-  });
-}
+const everything = (): boolean => true;

@@ -108,20 +108,27 @@ export class Oracle {
     question: { readonly text: string; readonly vector: Float32Array },
     mayRead: (externalId: string) => boolean,
     depth: number,
-    bm25: Bm25Parameters = BM25,
   ): SearchResult {
-    const visible = this.#chunks.map(({ externalId }) => mayRead(externalId));
-    const dense = this.#chunks.flatMap(({ hit, vector }, i) =>
-      visible[i] ? [{ ...hit, score: dot(vector, question.vector) }] : [],
-    );
-    return { dense: best(dense, depth), sparse: best(this.#sparse(question.text, visible, bm25), depth) };
+    return {
+      dense: this.dense(question.vector, mayRead, depth),
+      sparse: this.sparse(question.text, mayRead, depth),
+    };
   }
 
-  #sparse(
+  dense(query: Float32Array, mayRead: (externalId: string) => boolean, depth: number): readonly Hit[] {
+    const hits = this.#chunks.flatMap(({ hit, externalId, vector }) =>
+      mayRead(externalId) ? [{ ...hit, score: dot(vector, query) }] : [],
+    );
+    return best(hits, depth);
+  }
+
+  sparse(
     text: string,
-    visible: readonly boolean[],
-    { k1, b, averageLength }: Bm25Parameters,
+    mayRead: (externalId: string) => boolean,
+    depth: number,
+    { k1, b, averageLength }: Bm25Parameters = BM25,
   ): readonly Hit[] {
+    const visible = this.#chunks.map(({ externalId }) => mayRead(externalId));
     const total = visible.filter(Boolean).length;
     const scores = new Map<number, number>();
     for (const term of new Set(terms(text))) {
@@ -133,10 +140,11 @@ export class Oracle {
         scores.set(position, (scores.get(position) ?? 0) + idf * weight);
       }
     }
-    return [...scores].flatMap(([position, score]) => {
+    const hits = [...scores].flatMap(([position, score]) => {
       const chunk = this.#chunks[position];
       return chunk === undefined ? [] : [{ ...chunk.hit, score }];
     });
+    return best(hits, depth);
   }
 }
 

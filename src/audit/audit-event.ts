@@ -89,6 +89,8 @@ export interface EventBodies {
     readonly code: ErrorCode;
     readonly status: number;
     readonly route: string;
+    /** How many requests this record stands for. */
+    readonly count: number;
   };
   readonly 'signin.succeeded': ByWhom & { readonly issuer: string; readonly acr: string | null };
   readonly 'signin.failed': ByWhom & { readonly issuer: string | null; readonly code: ErrorCode };

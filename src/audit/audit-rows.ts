@@ -76,7 +76,8 @@ export function storedCheckpoints(
     const rows = await tables(trx)
       .selectFrom('audit_checkpoint')
       .selectAll()
-      .orderBy(['chain_id', 'seq'])
+      .orderBy('chain_id')
+      .orderBy('seq')
       .execute();
     return rows
       .filter((row) => writers.has(row.chain_id))

@@ -15,6 +15,9 @@ export interface Difference {
   readonly document: DocumentId;
 }
 
+/** With the version of the point, if there is one. */
+type Found = Difference & { readonly version?: number };
+
 export interface DoctorOptions {
   readonly database: Database;
   readonly tenant: TenantId;
@@ -42,7 +45,7 @@ export async function* doctor(options: DoctorOptions): AsyncGenerator<Difference
     (after) => index.listPoints(tenant, chunkId(after), PAGE),
     (point: IndexedPoint) => point.chunkId,
   );
-  let batch: Difference[] = [];
+  let batch: Found[] = [];
   for await (const difference of merge(expected, actual)) {
     batch.push(difference);
     if (batch.length < PAGE) continue;
@@ -68,7 +71,7 @@ async function* pages<T>(
 async function* merge(
   expected: AsyncIterator<LiveChunk>,
   actual: AsyncIterator<IndexedPoint>,
-): AsyncGenerator<Difference> {
+): AsyncGenerator<Found> {
   let [chunk, point] = await Promise.all([expected.next(), actual.next()]);
   while (!chunk.done || !point.done) {
     const [wanted, found] = [chunk.value as LiveChunk | undefined, point.value as IndexedPoint | undefined];
@@ -84,9 +87,11 @@ async function* merge(
   }
 }
 
-function compare(wanted: LiveChunk | undefined, found: IndexedPoint | undefined): Difference | undefined {
+function compare(wanted: LiveChunk | undefined, found: IndexedPoint | undefined): Found | undefined {
   if (wanted === undefined)
-    return found && { kind: 'orphan', chunk: found.chunkId, document: found.documentId };
+    return (
+      found && { kind: 'orphan', chunk: found.chunkId, document: found.documentId, version: found.version }
+    );
   const of = { chunk: wanted.chunkId, document: wanted.documentId };
   if (found === undefined) return { kind: 'missing', ...of };
   if (found.version !== wanted.version || found.documentId !== wanted.documentId)
@@ -94,7 +99,7 @@ function compare(wanted: LiveChunk | undefined, found: IndexedPoint | undefined)
   return found.classId === wanted.classId ? undefined : { kind: 'wrong-class', ...of };
 }
 
-async function settle(options: DoctorOptions, found: readonly Difference[]): Promise<readonly Difference[]> {
+async function settle(options: DoctorOptions, found: readonly Found[]): Promise<readonly Difference[]> {
   if (found.length === 0) return found;
   const documents = [...new Set(found.map(({ document }) => document))];
   const lagging = await new Outbox(options.database).pending(documents);
@@ -110,14 +115,17 @@ async function settle(options: DoctorOptions, found: readonly Difference[]): Pro
   return classified;
 }
 
-/** A point that no live chunk answers is of an old version, if its document is still there. */
-async function withVersion({ database, tenant }: DoctorOptions, difference: Difference): Promise<Difference> {
+/** A point that no live chunk answers is of another version, if its document is there and its version another. */
+async function withVersion(
+  { database, tenant }: DoctorOptions,
+  { version, ...difference }: Found,
+): Promise<Difference> {
   if (difference.kind !== 'orphan') return difference;
-  const version = await LiveChunks.of(database, tenant).liveVersion(difference.document);
-  return version === undefined || version === 0 ? difference : { ...difference, kind: 'stale-version' };
+  const live = await LiveChunks.of(database, tenant).liveVersion(difference.document);
+  return live === undefined || live === version ? difference : { ...difference, kind: 'stale-version' };
 }
 
-/** Points are put before others are removed, so that a document is never gone from the index in between. */
+/** A document is gone from the index in between only where it has a point that cannot be removed by its version. */
 async function mend(options: DoctorOptions, document: DocumentId, hasOrphans: boolean): Promise<void> {
   const { database, tenant, index, fingerprint } = options;
   const version = await LiveChunks.of(database, tenant).liveVersion(document);

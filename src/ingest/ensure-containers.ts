@@ -3,7 +3,7 @@ import type { AuditEvent } from '../audit/audit-log.ts';
 import { BulkheadError } from '../errors.ts';
 import type { Entry } from '../policy/access-class.ts';
 import type { PrincipalId } from '../policy/ids.ts';
-import { classesAbove, internKey, type OwnAccess } from '../store/access-classes.ts';
+import { accessKey, classesAbove, type OwnAccess } from '../store/access-classes.ts';
 import { type ContainerRow, Containers } from '../store/containers.ts';
 import type { Work } from '../store/database.ts';
 import { ManagedDocuments } from '../store/documents.ts';
@@ -118,7 +118,7 @@ async function isAsDefined(
   if (present === undefined) return false;
   const { level, inherits, entries } = present;
   const own: OwnAccess = { level, inherits, entries, compartments: existing.compartments };
-  return internKey(own) === internKey(ownAccess(run, access));
+  return accessKey(own) === accessKey(ownAccess(run, access));
 }
 
 /** The rules of a document's fields hold for a container's too: known names only, and joined in one way. */

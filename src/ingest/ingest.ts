@@ -52,14 +52,21 @@ export async function* ingestMany(
   const ready = embedAhead(parts, submitter, underWay, submissions);
   const inGroups = { limit: WRITTEN_AT_ONCE, weigh: chunksOf, patienceMs: WRITE_PATIENCE_MS };
   for await (const group of groupReady(ready, inGroups)) {
-    for (const result of await finish(parts, submitter, group)) {
-      underWay.end(result.externalId);
-      maintenance.count(result);
-      yield* underWay.closeUnlessResumed(result);
+    let isFinished = false;
+    try {
+      for (const result of await finish(parts, submitter, group)) {
+        underWay.end(result.externalId);
+        maintenance.count(result);
+        yield result;
+      }
+      await maintenance.between();
+      // whoever waits for the one connection of the embedded engine has a turn
+      await turn();
+      isFinished = true;
+    } finally {
+      // a failure, or a reader who left: the source must not wait for results that never come
+      if (!isFinished) underWay.close();
     }
-    await maintenance.between();
-    // whoever waits for the one connection of the embedded engine has a turn
-    await turn();
   }
   await maintenance.afterwards();
 }

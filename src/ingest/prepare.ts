@@ -1,7 +1,7 @@
 /** Stages 2 to 5 of one document, and the short cut for content that is there already. */
 import { BulkheadError } from '../errors.ts';
 import type { PrincipalId } from '../policy/ids.ts';
-import { internKey } from '../store/access-classes.ts';
+import { accessKey } from '../store/access-classes.ts';
 import type { ManagedDocuments, PresentDocument } from '../store/documents.ts';
 import type { Received } from './1-receive.ts';
 import { parseSubmission, readAccess } from './2-parse.ts';
@@ -86,7 +86,7 @@ async function withoutParsing(
   const { present } = received;
   if (present === undefined || !isSameContent(received, present)) return undefined;
   const labelled = label(await labelRequest(parts, names, received, readAccess(received)));
-  if (internKey(labelled.own) === internKey(present.access))
+  if (accessKey(labelled.own) === accessKey(present.access))
     return { kind: 'result', result: resultOf(received, present, 'unchanged') };
   if (isMaskedOtherwise(parts, received, present, labelled)) return undefined;
   if ((await relabel(parts, submitter, received, labelled)) === undefined)

@@ -26,18 +26,8 @@ export class UnderWay {
     });
   }
 
-  /** Yields the value; when its reader leaves there, whoever waits is let go, since no id will ever end. */
-  *closeUnlessResumed<T>(value: T): Generator<T> {
-    let resumed = false;
-    try {
-      yield value;
-      resumed = true;
-    } finally {
-      if (!resumed) this.#close();
-    }
-  }
-
-  #close(): void {
+  /** Lets go whoever waits: no id will end any more. */
+  close(): void {
     this.#closed = true;
     for (const externalId of [...this.#waiting.keys()]) this.end(externalId);
   }

@@ -39,12 +39,7 @@ export async function releaseWithReceipt<T>(
     ...authority.epoch,
     documents: distinct(documents).map((d) => [d.document, d.class, d.version] as const),
   };
-  const appended = await audit.appendReceipt(
-    authority.subject.tenant,
-    'release',
-    body,
-    guard,
-  );
+  const appended = await audit.appendReceipt(authority.subject.tenant, 'release', body, guard);
   if (appended.status === 'moved') return undefined;
   const { id, hash } = appended;
   return { content, receipt: { id, hash } } as Released<T>;

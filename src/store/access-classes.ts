@@ -20,8 +20,8 @@ export interface StoredClass extends AccessClass {
   readonly hasDocuments: boolean;
 }
 
-/** One text for one own access, whatever the order it was written in: what ad-hoc classes are interned by. */
-export function internKey(own: OwnAccess): string {
+/** One text for one own access, whatever the order it was written in. */
+export function accessKey(own: OwnAccess): string {
   const entries = distinctEntries(own.entries).map(entryTuple);
   return JSON.stringify([own.level, sorted(own.compartments), own.inherits, entries]);
 }
@@ -40,7 +40,7 @@ export async function internClass(trx: Work, container: ClassId, own: OwnAccess)
     until: validUntil ?? null,
   }));
   const { rows } = await sql<{ id: number }>`select bulkhead.intern_class(${container}, ${own.level},
-    ${sorted(own.compartments)}::text[], ${own.inherits}, ${internKey(own)}, ${JSON.stringify(entries)}::text::jsonb) as id`.execute(
+    ${sorted(own.compartments)}::text[], ${own.inherits}, ${JSON.stringify(entries)}::text::jsonb) as id`.execute(
     trx,
   );
   return classId(rows[0]?.id ?? Number.NaN);

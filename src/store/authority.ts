@@ -5,6 +5,7 @@ import { classId, type Instant, instant, principalId, type TenantId, tenantId } 
 import { type AssuranceCeiling, assuranceCeiling, type LabelScheme } from '../policy/label.ts';
 import type { ActorPart, Subject } from '../policy/subject.ts';
 import type { Database } from './database.ts';
+import { isOutage } from './database-error.ts';
 import type { ProcessRole } from './process-role.ts';
 import type { SessionContext } from './session-context.ts';
 
@@ -86,19 +87,32 @@ export async function authorize(
       'groups_unknown',
       'Your token could not carry all your groups, so what you may read is not known. Ask an administrator to source groups from the directory.',
     );
-  const row = await database.unitOfWork(role, undefined, async (trx) => {
-    const result = await sql<{ answer: Row | null }>`select bulkhead.authorize(
-      ${identity.tenant}, ${identity.user}, ${tokenGroups}::text[], ${identity.actor ?? null}) as answer`.execute(
-      trx,
-    );
-    return result.rows[0]?.answer ?? null;
-  });
+  const row = await lookUp(database, role, { ...identity, tokenGroups });
   if (row === null)
     throw new BulkheadError(
       'policy_unavailable',
       `There is no tenant "${identity.tenant}". Run: bulkhead init`,
     );
   return toAuthority(row, identity, scheme);
+}
+
+async function lookUp(
+  database: Database,
+  role: ProcessRole,
+  { tenant, user, tokenGroups, actor }: CallerIdentity & { readonly tokenGroups: readonly string[] },
+): Promise<Row | null> {
+  try {
+    return await database.unitOfWork(role, undefined, async (trx) => {
+      const { rows } = await sql<{ answer: Row | null }>`select bulkhead.authorize(
+        ${tenant}, ${user}, ${tokenGroups}::text[], ${actor ?? null}) as answer`.execute(trx);
+      return rows[0]?.answer ?? null;
+    });
+  } catch (error) {
+    if (!isOutage(error)) throw error;
+    throw new BulkheadError('policy_unavailable', 'The database did not answer, so nothing was released.', {
+      cause: error,
+    });
+  }
 }
 
 function toAuthority(row: Row, identity: CallerIdentity, scheme: LabelScheme): Authority {

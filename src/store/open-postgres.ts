@@ -42,7 +42,7 @@ async function withOwner<T>(options: PostgresOptions, work: (db: Kysely<Schema>)
 
 function connect(
   options: PostgresOptions,
-  onConnect?: (client: pg.PoolClient) => Promise<void>,
+  prepare: (client: pg.ClientBase) => Promise<void> = async () => {},
 ): Kysely<Schema> {
   const pool = new pg.Pool({
     connectionString: options.url,
@@ -51,14 +51,16 @@ function connect(
     statement_timeout: 60_000,
     idle_in_transaction_session_timeout: 60_000,
     types: { getTypeParser },
+    // here, and not by kysely: where this fails, the connection is closed and its place in the pool is free again
+    onConnect: async (client) => {
+      // a connection cut between two statements tells its client alone; unheard, it would end the process
+      client.on('error', () => {});
+      await prepare(client);
+    },
   });
   // an idle connection that breaks is replaced on the next use; without a listener it would end the process
   pool.on('error', () => {});
-  const dialect = new PostgresDialect({
-    pool,
-    ...(onConnect && { onCreateConnection: (c) => onConnect(c as unknown as pg.PoolClient) }),
-  });
-  return new Kysely<Schema>({ dialect });
+  return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
 }
 
 /** bigint as number, as PGlite is told to do: all of ours stay below 2^53. */
@@ -67,13 +69,11 @@ const getTypeParser: typeof pg.types.getTypeParser = ((oid: number, format?: 'te
     ? (text: string) => Number(text)
     : pg.types.getTypeParser(oid, format as 'text')) as never;
 
-async function dropPower(connection: unknown): Promise<void> {
-  const { executeQuery } = connection as { executeQuery(query: unknown): Promise<{ rows: unknown[] }> };
-  const run = (statement: string) =>
-    executeQuery.call(connection, { sql: statement, parameters: [], query: { kind: 'RawNode' } });
-  const { rows } = await run("select current_setting('is_superuser') as is_superuser");
-  if ((rows[0] as { is_superuser: string }).is_superuser === 'on')
-    await run('set session authorization bulkhead_app');
+async function dropPower(client: pg.ClientBase): Promise<void> {
+  const { rows } = await client.query<{ setting: string }>(
+    "select current_setting('is_superuser') as setting",
+  );
+  if (rows[0]?.setting === 'on') await client.query('set session authorization bulkhead_app');
 }
 
 async function refuseLostWrites(kysely: Kysely<Schema>): Promise<void> {

@@ -9,18 +9,14 @@ import { vectorIndexContract } from '../contract/vector-index.ts';
 import { addDocument, openTestAudit } from '../helpers/audit.ts';
 import { asSuperuser } from '../helpers/policy-tables.ts';
 import { findPostgres, type PostgresServer, runAs, startPostgres } from '../helpers/postgres-server.ts';
+import { openTestTenant } from '../helpers/tenant.ts';
 
-const found = await findPostgres();
-if ('missing' in found) {
-  const line = `test/e2e/postgres.test.ts is skipped: ${found.missing}.\n`;
-  if (process.env.BULKHEAD_REQUIRE_POSTGRES === 'true') throw new Error(line);
-  process.stderr.write(line);
-}
+const programs = await findPostgres();
 
-describe.skipIf('missing' in found)('On a PostgreSQL server', () => {
+describe.skipIf(programs === undefined)('On a PostgreSQL server', () => {
   let server: PostgresServer;
   beforeAll(async () => {
-    server = await startPostgres('bin' in found ? found.bin : '');
+    server = await startPostgres(programs);
   }, 120_000);
   afterAll(() => server.stop());
 
@@ -52,6 +48,20 @@ describe.skipIf('missing' in found)('On a PostgreSQL server', () => {
       const done = await Promise.all([migratePostgres(options), migratePostgres(options)]);
       expect(done.map((names) => names.length > 0).sort()).toEqual([false, true]);
       await (await openPostgres(options)).close();
+    });
+
+    it('is brought up to date, and served, without a superuser, as on a managed server', async () => {
+      const url = await server.createDatabase();
+      await runAs(
+        url(),
+        `create extension vector; create role migrator login createrole; create role plain_app login;
+         do $$ begin execute format('alter database %I owner to migrator', current_database()); end $$`,
+      );
+      expect(await migratePostgres({ url: url('migrator'), poolSize: 2 })).toContain('0001_roles');
+      await runAs(url(), 'grant bulkhead_app to plain_app');
+      const database = await openPostgres({ url: url('plain_app'), poolSize: 2 });
+      expect((await openTestTenant(database)).admin.subject.user.name).toBe('user:workforce|root');
+      await database.close();
     });
 
     it('is brought up to date in two databases of one server at the same time', async () => {

@@ -63,6 +63,7 @@ export const REFUSAL: EventBodies['request.refused'] = {
   subject: 'user:workforce|anna',
   actor: null,
   request: 'req-1',
+  count: 1,
   code: 'right_missing',
   status: 403,
   route: '/v1/documents/:id',

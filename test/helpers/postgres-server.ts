@@ -16,10 +16,19 @@ export interface PostgresServer {
 }
 
 /**
- * The newest server of this machine that has pgvector.
- * @returns what to run, or in one sentence what is missing
+ * Where the programs of the newest server of this machine are that has pgvector. Without one, says once what is
+ * skipped and how to get it; where `BULKHEAD_REQUIRE_POSTGRES` is `true`, skipping is a failure.
  */
-export async function findPostgres(): Promise<{ readonly bin: string } | { readonly missing: string }> {
+export async function findPostgres(): Promise<string | undefined> {
+  const found = await lookForServer();
+  if ('bin' in found) return found.bin;
+  const line = `The tests on a PostgreSQL server are skipped: ${found.missing}.\n`;
+  if (process.env.BULKHEAD_REQUIRE_POSTGRES === 'true') throw new Error(line);
+  process.stderr.write(line);
+  return undefined;
+}
+
+async function lookForServer(): Promise<{ readonly bin: string } | { readonly missing: string }> {
   const candidates = HOMES.flatMap(([folder, name]) => versionsIn(folder, name));
   const howTo =
     'install PostgreSQL 15 or newer with pgvector (apt-get install postgresql-15 postgresql-15-pgvector)';
@@ -61,7 +70,9 @@ const SETTINGS = {
   max_connections: '60',
 };
 
-export async function startPostgres(bin: string): Promise<PostgresServer> {
+/** @param bin as `findPostgres` found it */
+export async function startPostgres(bin: string | undefined): Promise<PostgresServer> {
+  if (bin === undefined) throw new Error('There is no server to start.');
   const folder = await mkdtemp(join(tmpdir(), 'bulkhead-postgres-'));
   if (account.uid !== undefined) await chown(folder, account.uid, account.gid);
   const data = join(folder, 'data');

@@ -133,6 +133,7 @@ describe('the doctor', () => {
     const missing = await add('Missing.');
     const moved = await add('Moved.');
     const stale = await add('Stale.');
+    const older = await add('Older.');
     const [movedPoint] = await pointsOf(moved);
     const [stalePoint] = await pointsOf(stale);
     const orphan = documentId('00000000-0000-4000-8000-000000000001');
@@ -150,6 +151,7 @@ describe('the doctor', () => {
     await test.index.upsert([
       point(stale, stalePoint?.chunkId ?? 0, 7),
       point(stale, 800_000, 1),
+      point(older, 850_000, 3),
       point(orphan, 900_000, 1),
     ]);
     const kinds = (await diagnose()).map(({ kind, document }) => [kind, document]);
@@ -157,10 +159,11 @@ describe('the doctor', () => {
       ['missing', missing],
       ['wrong-class', moved],
       ['stale-version', stale],
-      ['stale-version', stale],
+      ['orphan', stale],
+      ['stale-version', older],
       ['orphan', orphan],
     ]);
-    expect(await diagnose(true)).toHaveLength(5);
+    expect(await diagnose(true)).toHaveLength(6);
     expect(await diagnose()).toEqual([]);
     expect(await pointsOf(stale)).toHaveLength(1);
   });

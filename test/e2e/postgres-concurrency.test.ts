@@ -1,0 +1,229 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadAuditKey } from '../../src/audit/audit-key.ts';
+import { type AuditLog, createAuditLog } from '../../src/audit/audit-log.ts';
+import { verifyTenant } from '../../src/audit/verify.ts';
+import { isBulkheadError } from '../../src/errors.ts';
+import { instant } from '../../src/policy/ids.ts';
+import { readDocument } from '../../src/retrieve/documents.ts';
+import { retrieve } from '../../src/retrieve/retrieve.ts';
+import { authorize } from '../../src/store/authority.ts';
+import { DatabaseError } from '../../src/store/database-error.ts';
+import { migratePostgres, openPostgres } from '../../src/store/open-postgres.ts';
+import { SCHEME } from '../helpers/policy-tables.ts';
+import { findPostgres, type PostgresServer, runAs, startPostgres } from '../helpers/postgres-server.ts';
+import { openSpine, type Spine, type SpineDocument } from '../helpers/spine.ts';
+
+const programs = await findPostgres();
+const CHANGES = 120;
+const WRITERS = ['replica-1', 'replica-2', 'replica-3'];
+
+/** Ways to take the secret from ann, each with its undoing. */
+function revocations(root: number, closed: number, document: string): readonly (readonly [string, string])[] {
+  const entry = (effect: string) =>
+    `insert into entry (tenant_id, class_id, principal_id, effect) values (1, ${closed}, 1, '${effect}')`;
+  const noEntry = (effect: string) =>
+    `delete from entry where class_id = ${closed} and principal_id = 1 and effect = '${effect}'`;
+  const status = (value: string) => `update directory_account set status = '${value}' where principal_id = 1`;
+  const label = (value: string) => `update access_class set ${value} where id = ${closed}`;
+  return [
+    [noEntry('allow'), entry('allow')],
+    [entry('deny'), noEntry('deny')],
+    [status('disabled'), status('active')],
+    [label(`level = 'restricted', rank = 3`), label('level = null, rank = null')],
+    [label(`compartments = '{a}'`), label(`compartments = '{}'`)],
+    ["update clearance set level = 'public', rank = 0", "update clearance set level = 'internal', rank = 1"],
+    // to a class that names nobody
+    [
+      `update document set class_id = ${root} where id = '${document}'`,
+      `update document set class_id = ${closed} where id = '${document}'`,
+    ],
+  ];
+}
+
+describe.skipIf(programs === undefined)('On a PostgreSQL server, with many connections at once', () => {
+  let server: PostgresServer;
+  let url: string;
+  let spine: Spine;
+  let secret: SpineDocument;
+  let audits: readonly AuditLog[];
+  let folder: string;
+  let key: Awaited<ReturnType<typeof loadAuditKey>>;
+
+  beforeAll(async () => {
+    server = await startPostgres(programs);
+    url = (await server.createDatabase())();
+    spine = await openSpine(async () => {
+      await migratePostgres({ url, poolSize: 2 });
+      return openPostgres({ url, poolSize: 12 });
+    });
+    await spine.add(spine.classes.open, 'The harbour gate is painted every spring.');
+    secret = await spine.add(spine.classes.closed, 'The launch code of the harbour gate is 4711.');
+    folder = await mkdtemp(join(tmpdir(), 'bulkhead-replicas-'));
+    key = await loadAuditKey(join(folder, 'audit.key'), randomBytes);
+    audits = WRITERS.map((writer) =>
+      createAuditLog({
+        database: spine.database,
+        role: 'retrieve',
+        writer,
+        key,
+        checkpointsFile: join(folder, `${writer}.ndjson`),
+        now: () => instant(Date.now()),
+        random: randomBytes,
+        onCheckpointFailure: () => {},
+      }),
+    );
+  }, 180_000);
+  afterAll(async () => {
+    await Promise.all(audits.map((audit) => audit.close()));
+    await spine.close();
+    await server.stop();
+    await rm(folder, { recursive: true });
+  });
+
+  /** Asks and reads as ann through one replica until told to stop; what was refused is counted by its code. */
+  async function askOn(audit: AuditLog, running: () => boolean, seen: Map<string, number>): Promise<void> {
+    const parts = { ...spine.parts, audit };
+    for (let i = 0; running(); i += 1) {
+      try {
+        if (i % 4 === 0) {
+          const query = {
+            requestId: `q${i}`,
+            query: 'launch code of the harbour gate',
+            limit: 5,
+            filters: {},
+          };
+          await retrieve(parts, spine.ann, query);
+        } else await readDocument(parts, spine.ann, { requestId: `r${i}`, document: secret.id });
+        count(seen, 'answered');
+      } catch (error) {
+        if (error instanceof DatabaseError) count(seen, 'connection lost');
+        else if (isBulkheadError(error)) count(seen, error.code);
+        else throw error;
+      }
+    }
+  }
+
+  it('no receipt committed after a revocation names what it took away', { timeout: 300_000 }, async () => {
+    const operator = new pg.Client({ connectionString: url });
+    await operator.connect();
+    await operator.query('set search_path = bulkhead, public');
+    await operator.query(
+      `insert into entry (tenant_id, class_id, principal_id, effect) values (1, ${spine.classes.closed}, 1, 'allow')`,
+    );
+    const changes: { readonly xid: string; readonly allowed: boolean }[] = [];
+    const change = async (statement: string, allowed: boolean) => {
+      await operator.query('begin');
+      await operator.query(statement);
+      const { rows } = await operator.query<{ xid: string }>('select pg_current_xact_id()::text as xid');
+      await operator.query('commit');
+      changes.push({ xid: rows[0]?.xid ?? '', allowed });
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 40));
+    };
+    const seen = new Map<string, number>();
+    const ways = revocations(spine.classes.open - 1, spine.classes.closed, secret.id);
+    const churn = async () => {
+      for (let i = 0; i < CHANGES; i += 1) {
+        const [revoke, restore] = ways[i % ways.length] ?? ['', ''];
+        await change(revoke, false);
+        await change(restore, true);
+      }
+    };
+    let running = true;
+    const churning = churn().finally(() => {
+      running = false;
+    });
+    await Promise.all([
+      churning,
+      ...audits.flatMap((audit) => [1, 2].map(() => askOn(audit, () => running, seen))),
+    ]);
+    await operator.end();
+
+    const stamped = await commitTimes(url, changes);
+    const receipts = await releasesOf(url, secret.id);
+    const late = receipts.filter((at) => stamped.filter((c) => c.at < at).at(-1)?.allowed === false);
+    expect(late).toEqual([]);
+    // the race was run: secrets were released between changes, and refused
+    expect(receipts.length).toBeGreaterThan(CHANGES / 4);
+    expect(seen.get('not_found')).toBeGreaterThan(0);
+    expect([...seen.keys()].sort()).toEqual(
+      expect.arrayContaining(['answered', 'not_found', 'subject_disabled']),
+    );
+    expect(
+      [...seen.keys()].filter(
+        (code) => !['answered', 'not_found', 'subject_disabled', 'authority_moved'].includes(code),
+      ),
+    ).toEqual([]);
+    expect(spine.drifts).toEqual([]);
+  });
+
+  it('the chains of all writers are sound afterwards', async () => {
+    const authority = await authorize(spine.database, 'audit', SCHEME, spine.ann);
+    const verdict = await verifyTenant(spine.database, authority.context, {
+      checkpointsFile: join(folder, 'none.ndjson'),
+      publicKey: key.publicKey,
+    });
+    expect(verdict.chains).toBeGreaterThanOrEqual(WRITERS.length);
+    expect(verdict.problems.filter(({ what }) => what !== 'checkpoints-missing')).toEqual([]);
+  });
+
+  it('connections that are cut while they work fail their requests and nothing else', {
+    timeout: 60_000,
+  }, async () => {
+    const seen = new Map<string, number>();
+    let running = true;
+    const asking = Promise.all(
+      audits.flatMap((audit) => [1, 2].map(() => askOn(audit, () => running, seen))),
+    );
+    for (let i = 0; i < 10; i += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      await runAs(
+        url,
+        'select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and datname = current_database()',
+      );
+    }
+    running = false;
+    await asking;
+    expect([...seen.keys()].sort()).toEqual(
+      expect.arrayContaining(['answered', 'connection lost', 'policy_unavailable']),
+    );
+    expect(seen.get('answered')).toBeGreaterThan(0);
+    expect(seen.size).toBeGreaterThan(1);
+    const { content } = await readDocument({ ...spine.parts, audit: audits[0] ?? spine.audit }, spine.ann, {
+      requestId: 'after',
+      document: secret.id,
+    });
+    expect(content.passages).toHaveLength(1);
+  });
+});
+
+function count(seen: Map<string, number>, what: string): void {
+  seen.set(what, (seen.get(what) ?? 0) + 1);
+}
+
+/** Microseconds since 1970 at which each change was committed, by the server's own stamp. */
+async function commitTimes(
+  url: string,
+  changes: readonly { readonly xid: string; readonly allowed: boolean }[],
+): Promise<readonly { readonly at: bigint; readonly allowed: boolean }[]> {
+  const list = changes.map(({ xid }) => `('${xid}')`).join(',');
+  const rows = await runAs<{ at: string }>(
+    url,
+    `select (extract(epoch from pg_xact_commit_timestamp(x::xid)) * 1000000)::bigint::text as at from (values ${list}) v (x)`,
+  );
+  return rows.map(({ at }, i) => ({ at: BigInt(at), allowed: changes[i]?.allowed ?? false }));
+}
+
+/** When each receipt that names the document was committed. */
+async function releasesOf(url: string, document: string): Promise<readonly bigint[]> {
+  const rows = await runAs<{ at: string }>(
+    url,
+    `select (extract(epoch from pg_xact_commit_timestamp(xmin)) * 1000000)::bigint::text as at
+     from bulkhead.audit_record where kind = 'release' and body like '%${document}%'`,
+  );
+  return rows.map(({ at }) => BigInt(at));
+}
