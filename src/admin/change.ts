@@ -16,6 +16,7 @@ import { type Authority, authorize, type CallerIdentity } from '../store/authori
 import type { Database, Work } from '../store/database.ts';
 import { isInsufficientPrivilege, isUniqueViolation } from '../store/database-error.ts';
 import { lockPolicy } from '../store/rights.ts';
+import { untilSettled } from '../store/until-settled.ts';
 import { OwnRaise } from './separation-of-duties.ts';
 
 export interface AdminParts {
@@ -52,9 +53,6 @@ export interface Change<T, R> {
   readonly apply: (changer: Changer, target: T) => Promise<Outcome<R>>;
 }
 
-/** The first try and two more when the policy moved between looking and locking. */
-const ATTEMPTS = 3;
-
 /**
  * Makes one change, or none of it.
  * @throws BulkheadError as `authorize` and the change's steps do; `separation_of_duties`; `audit_unavailable`;
@@ -65,22 +63,13 @@ export async function makeChange<T, R>(
   { identity, requestId }: AdminCaller,
   change: Change<T, R>,
 ): Promise<R> {
-  for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+  const { result } = await untilSettled(async () => {
     const authority = await authorize(parts.database, 'admin', parts.scheme, identity);
     const target = await change.locate(authority);
-    const by = byWhom(authority, requestId);
-    const done = await tryOnce(parts, authority, by, change, target);
-    if (done === undefined) continue;
-    await parts.database.flush();
-    return done.result;
-  }
-  throw new BulkheadError(
-    'authority_moved',
-    'Permissions are changing too fast to change them. Try again shortly.',
-    {
-      retryAfterSeconds: 1,
-    },
-  );
+    return tryOnce(parts, authority, byWhom(authority, requestId), change, target);
+  });
+  await parts.database.flush();
+  return result;
 }
 
 /** @returns `undefined` when the epoch is no longer the one that the caller's rights were looked up in */

@@ -18,6 +18,7 @@ import { findDocumentPlace } from '../store/document-access.ts';
 import { ReadableDocuments } from '../store/passages.ts';
 import { Principals } from '../store/principals.ts';
 import { rightsOn } from '../store/rights.ts';
+import { untilSettled } from '../store/until-settled.ts';
 import { type AdminCaller, type AdminParts, byWhom } from './change.ts';
 import { lookupIn } from './own-reach.ts';
 import { isUuid, noDocument } from './reach.ts';
@@ -51,29 +52,39 @@ export interface Explanation {
  * @throws BulkheadError `not_found` for a document that does not exist and for every question that the caller may
  *   not ask; `audit_unavailable`, `redaction_failed`
  */
-export async function explain(
+export function explain(parts: ExplainParts, caller: AdminCaller, question: Question): Promise<Explanation> {
+  return untilSettled(() => explainOnce(parts, caller, question));
+}
+
+/** `undefined` when the policy or the document moved before it was recorded that somebody is told. */
+async function explainOnce(
   parts: ExplainParts,
   { identity, requestId }: AdminCaller,
   question: Question,
-): Promise<Explanation> {
+): Promise<Explanation | undefined> {
   const authority = await authorize(parts.database, 'admin', parts.scheme, identity);
   if (!isUuid(question.document)) throw noDocument();
   const document = documentId(question.document);
+  const place = await parts.database.unitOfWork('admin', authority.context, (trx) =>
+    findDocumentPlace(trx, document),
+  );
+  if (place === undefined) throw noDocument();
   const isAboutCaller = question.actor === undefined && (question.subject ?? identity.user) === identity.user;
   const explanation = isAboutCaller
     ? await explainToReader(parts, authority, document)
     : await explainToOverseer(parts, authority, identity, { ...question, document });
-  const about = question.subject ?? identity.user;
-  const aboutActor = isAboutCaller ? (identity.actor ?? null) : (question.actor ?? null);
   const body = {
     ...byWhom(authority, requestId),
     document,
-    about,
-    aboutActor,
+    about: question.subject ?? identity.user,
+    aboutActor: isAboutCaller ? (identity.actor ?? null) : (question.actor ?? null),
     decision: explanation.decision,
   };
-  await parts.audit.appendEvent(authority.subject.tenant, 'explained', body);
-  return explanation;
+  const { status } = await parts.audit.appendGuardedEvent(authority.subject.tenant, 'explained', body, {
+    ...authority.epoch,
+    documents: [[document, place.class, place.version]],
+  });
+  return status === 'moved' ? undefined : explanation;
 }
 
 /** Row-level security shows the reader's own entries only, so nothing about others is in the trace. */

@@ -1,7 +1,11 @@
 import { queryAudit, verifyAudit } from '../audit/query.ts';
 import { BulkheadError } from '../errors.ts';
 import type { Services } from '../http/services.ts';
-import type { Core } from './core.ts';
+import { type Core, now } from './core.ts';
+import { MinuteBudget } from './minute-budget.ts';
+
+/** Failed sign-ins cost a stranger nothing, so their records are bounded. */
+const FAILED_SIGN_INS_PER_MINUTE = 20;
 
 /** The log for its auditors, and the events that no other part records. */
 export function auditService(
@@ -10,6 +14,7 @@ export function auditService(
 ): Services['audit'] {
   const { database, scheme, checkpointsFile, auditKey } = core;
   const { audit } = core.retrieve;
+  const failures = new MinuteBudget(FAILED_SIGN_INS_PER_MINUTE, now);
   const parts = { database, scheme, audit, checkpointsFile, publicKey: auditKey.publicKey };
   return {
     list: (auditor, query) => queryAudit(parts, auditor, query),
@@ -19,20 +24,22 @@ export function auditService(
       // without a tenant there is no chain that the refusal belongs to; the access log has it
       if (id !== undefined) await audit.appendEvent(id, 'request.refused', refusal);
     },
-    signIn: async (event) => recordSignIn(core, tenantOfIssuer, event),
+    signIn: async (event) => recordSignIn(core, tenantOfIssuer, failures, event),
   };
 }
 
 async function recordSignIn(
   core: Core,
   tenantOfIssuer: (issuer: string) => string | undefined,
+  failures: MinuteBudget,
   event: Parameters<Services['audit']['signIn']>[0],
 ): Promise<void> {
   const { audit } = core.retrieve;
   if (event.kind === 'failed') {
     const tenant = event.issuer === null ? undefined : tenantOfIssuer(event.issuer);
     const id = tenant === undefined ? undefined : await core.tenants.find(tenant);
-    if (id === undefined) return;
+    const count = id === undefined ? 0 : failures.take();
+    if (id === undefined || count === 0) return;
     const { issuer, code, requestId } = event;
     await audit.appendEvent(id, 'signin.failed', {
       subject: null,
@@ -40,6 +47,7 @@ async function recordSignIn(
       request: requestId,
       issuer,
       code,
+      count,
     });
     return;
   }

@@ -60,12 +60,31 @@ async function requireAdminister({ database, scheme }: Core, { identity }: Calle
   return authority;
 }
 
-/** Whether each part that a query needs works, tried and not assumed. */
-export async function readiness(core: Core): Promise<Readonly<Record<string, boolean>>> {
+type Readiness = Readonly<Record<string, boolean>>;
+
+const LOOK_AGAIN_MS = 5_000;
+
+/**
+ * Whether each part that a query needs works, tried and not assumed. Anybody may ask, so all who ask within five
+ * seconds share one look.
+ */
+export function readinessOf(core: Core, now: () => number): () => Promise<Readiness> {
+  let lookedAt = Number.NEGATIVE_INFINITY;
+  let last: Promise<Readiness> | undefined;
+  return () => {
+    if (last === undefined || now() - lookedAt > LOOK_AGAIN_MS) {
+      lookedAt = now();
+      last = look(core);
+    }
+    return last;
+  };
+}
+
+async function look({ database, embedder, collections }: Core): Promise<Readiness> {
   const works = (attempt: () => Promise<boolean>) => attempt().catch(() => false);
   return {
-    database: await works(() => core.database.unitOfWork('retrieve', undefined, async () => true)),
-    embedding: await works(async () => (await core.embedder.embedQuery('ready')).length > 0),
-    index: await works(async () => (await core.collections.live()) === core.embedder.fingerprint),
+    database: await works(() => database.unitOfWork('retrieve', undefined, async () => true)),
+    embedding: await works(async () => (await embedder.embedQuery('ready')).length > 0),
+    index: await works(async () => (await collections.live()) === embedder.fingerprint),
   };
 }

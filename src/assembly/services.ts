@@ -9,9 +9,9 @@ import type { AdminService, Services } from '../http/services.ts';
 import { listDocuments, readDocument } from '../retrieve/documents.ts';
 import { retrieve } from '../retrieve/retrieve.ts';
 import { auditService } from './audit-service.ts';
-import type { Core } from './core.ts';
+import { type Core, now } from './core.ts';
 import { ingestService } from './ingest-service.ts';
-import { maintenanceService, type ReembedProgress, readiness } from './maintenance-service.ts';
+import { maintenanceService, type ReembedProgress, readinessOf } from './maintenance-service.ts';
 import type { Identity } from './open-identity.ts';
 
 /** Fills the parts into every operation that the API and the pages call. */
@@ -31,7 +31,7 @@ export function createServices(
     explain: (caller, question) => explain(core.admin, caller, question),
     audit: auditService(core, tenantOfIssuer),
     maintenance: maintenanceService(core, onReembedProgress),
-    readiness: () => readiness(core),
+    readiness: readinessOf(core, now),
   };
 }
 

@@ -93,7 +93,12 @@ export interface EventBodies {
     readonly count: number;
   };
   readonly 'signin.succeeded': ByWhom & { readonly issuer: string; readonly acr: string | null };
-  readonly 'signin.failed': ByWhom & { readonly issuer: string | null; readonly code: ErrorCode };
+  readonly 'signin.failed': ByWhom & {
+    readonly issuer: string | null;
+    readonly code: ErrorCode;
+    /** How many failures this record stands for. */
+    readonly count: number;
+  };
   readonly 'signin.ended': ByWhom & { readonly issuer: string };
   readonly 'entry.added': EntryChange;
   readonly 'entry.removed': EntryChange;

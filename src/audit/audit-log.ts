@@ -47,6 +47,16 @@ export interface AuditLog {
   /** @throws BulkheadError `audit_unavailable`, `shutting_down` */
   appendEvent<K extends EventKind>(tenant: TenantId, kind: K, body: EventBodies[K]): Promise<Appended>;
   /**
+   * Records an event that tells somebody something, if what it rests on still stands; else nothing may be told.
+   * @throws BulkheadError `audit_unavailable`, `shutting_down`
+   */
+  appendGuardedEvent<K extends EventKind>(
+    tenant: TenantId,
+    kind: K,
+    body: EventBodies[K],
+    guard: ReleaseGuard,
+  ): Promise<Appended | { readonly status: 'moved' }>;
+  /**
    * Records changes in their own transaction, as its last statement: the log's locks come after all others. They
    * are durable once that transaction is committed and `Database.flush` has resolved.
    * @throws BulkheadError `audit_unavailable`, which the transaction must not survive
@@ -89,6 +99,15 @@ class ChainedAuditLog implements AuditLog {
 
   async appendEvent<K extends EventKind>(tenant: TenantId, kind: K, body: EventBodies[K]): Promise<Appended> {
     return mustBeAppended(await this.#append(this.#item(tenant, kind, { v: 1, ...body }, null)));
+  }
+
+  async appendGuardedEvent<K extends EventKind>(
+    tenant: TenantId,
+    kind: K,
+    body: EventBodies[K],
+    guard: ReleaseGuard,
+  ) {
+    return this.#append(this.#item(tenant, kind, { v: 1, ...body }, guard));
   }
 
   async appendWithin(trx: Work, events: readonly AuditEvent[]): Promise<readonly Appended[]> {

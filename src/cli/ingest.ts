@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { withApiOptions, withClient } from './api-command.ts';
 import type { ApiClient, ClientOptions } from './client.ts';
 import { ensureContainers, missingContainers } from './ingest-containers.ts';
-import { type Paths, readPaths } from './ingest-paths.ts';
+import type { Paths } from './ingest-paths.ts';
 import { IngestReport } from './ingest-report.ts';
 import { type Interrupt, upload } from './ingest-upload.ts';
 import { FailedQuietly, RefusedError } from './problem.ts';
@@ -34,6 +34,8 @@ export function ingestCommand(program: Command, terminal: Terminal): void {
     if (!options.container.startsWith('/'))
       throw new RefusedError('invalid_request', 'A container is a path that begins with a slash.');
     return withClient(options, terminal, async (client, { policy }) => {
+      // loaded here: the parsers would slow every other command down
+      const { readPaths } = await import('./ingest-paths.ts');
       const levels = policy.levels.map(({ name }) => name);
       const read = await readPaths(paths, { ...options, levels });
       await (options.dryRun === true

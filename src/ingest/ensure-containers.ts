@@ -41,7 +41,9 @@ export async function ensureContainers(
 ): Promise<EnsuredContainers> {
   const { database, scheme, audit } = parts;
   const { context } = submitter.authority;
-  const named = definitions.flatMap(({ access }) => access.entries.map(({ principal }) => principal));
+  const named = definitions.flatMap(({ access }) =>
+    (access?.entries ?? []).map(({ principal }) => principal),
+  );
   const principals = await ManagedDocuments.as(database, context).principals(named);
   const ensured = await database.unitOfWork('admin', context, async (trx) => {
     await lockPolicy(trx);
@@ -93,7 +95,7 @@ async function create(run: Run, { path, access }: ContainerDefinition): Promise<
     kind: 'container.created',
     body: { ...by, container: path, inherits, level, compartments },
   });
-  for (const { principal, effect, validFrom, validUntil } of access.entries)
+  for (const { principal, effect, validFrom, validUntil } of access?.entries ?? [])
     run.events.push({
       tenant,
       kind: 'entry.added',
@@ -114,6 +116,7 @@ async function isAsDefined(
   existing: ContainerRow,
   { access }: ContainerDefinition,
 ): Promise<boolean> {
+  if (access === undefined) return true;
   const present = (await classesAbove(run.trx, existing.id)).get(existing.id);
   if (present === undefined) return false;
   const { level, inherits, entries } = present;
@@ -123,8 +126,9 @@ async function isAsDefined(
 
 /** The rules of a document's fields hold for a container's too: known names only, and joined in one way. */
 function ownAccess({ scheme, principals }: Run, access: ContainerDefinition['access']): OwnAccess {
+  const fields = access === undefined ? [] : [access];
   const anyLabel = { label: { rank: 0, compartments: new Set<string>() }, mayLabel: true, mayGrant: true };
-  return label({ container: anyLabel, present: undefined, fields: [access], scheme, principals }).own;
+  return label({ container: anyLabel, present: undefined, fields, scheme, principals }).own;
 }
 
 /** As for every change of policy: nobody allows themselves by name. */

@@ -4,8 +4,8 @@ import { narrow, type VisibilityFilter } from '../policy/visibility-filter.ts';
 import { type Authority, authorize, type CallerIdentity } from '../store/authority.ts';
 import type { Database } from '../store/database.ts';
 import { type DocumentFilter, ReadableDocuments } from '../store/passages.ts';
+import { untilSettled } from '../store/until-settled.ts';
 import type { Authorized, RetrieveFilters } from './stages.ts';
-import { untilSettled } from './until-settled.ts';
 import type { VisibleClasses, VisibleSets } from './visible-sets.ts';
 
 export interface AuthorizeParts {

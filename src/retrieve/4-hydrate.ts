@@ -1,6 +1,6 @@
 import type { Database } from '../store/database.ts';
 import { ReadableDocuments } from '../store/passages.ts';
-import type { Authorized, Hydrated, Searched } from './stages.ts';
+import type { Authorized, Candidate, Hydrated } from './stages.ts';
 
 /**
  * Stage 4: the texts, read under row-level security. What the index proposed and the database does not show is
@@ -9,7 +9,7 @@ import type { Authorized, Hydrated, Searched } from './stages.ts';
 export async function hydrate(
   database: Database,
   authorized: Authorized,
-  searched: Searched,
+  searched: readonly Candidate[],
 ): Promise<Hydrated> {
   const readable = ReadableDocuments.as(database, authorized.authority.context);
   const { passages, classes } = await readable.hydrate(searched.map(({ hit }) => hit.chunkId));

@@ -7,11 +7,11 @@ import type { Label, LabelScheme } from '../policy/label.ts';
 import { type Authority, authorize, type CallerIdentity } from '../store/authority.ts';
 import type { Database } from '../store/database.ts';
 import { type Hydration, ReadableDocuments, type StoredPassage } from '../store/passages.ts';
+import { untilSettled } from '../store/until-settled.ts';
 import { type GuardedDocument, type Released, releaseWithReceipt } from './6-release.ts';
 import { receiptHead } from './answer.ts';
 import { judgePassage } from './judge.ts';
 import { type PassageView, present } from './present.ts';
-import { untilSettled } from './until-settled.ts';
 
 export interface DocumentParts {
   readonly database: Database;

@@ -1,8 +1,10 @@
-import type { Hit } from '../index/vector-index.ts';
+import type { Hit, SearchResult } from '../index/vector-index.ts';
 import { type Decision, decide } from '../policy/decide.ts';
+import type { ChunkId } from '../policy/ids.ts';
 import type { Label, LabelScheme } from '../policy/label.ts';
 import type { Database } from '../store/database.ts';
 import type { Hydration, StoredPassage } from '../store/passages.ts';
+import { fuse } from './3-search.ts';
 import { hydrate } from './4-hydrate.ts';
 import type { Authorized, Candidate, Hydrated, Searched } from './stages.ts';
 
@@ -20,48 +22,58 @@ export interface Judgement {
   readonly refused: readonly Hit[];
 }
 
-/** Candidates hydrated beyond the limit, so that a few drops cost no second round. */
+/** Candidates hydrated beyond the limit, so that there is one size of round whatever is dropped. */
 const MARGIN = 10;
-const REFILLS = 2;
 
 /**
- * Hydrates and judges the best candidates until the limit is reached. The number of rounds depends on drops
- * only, and what is dropped was never visible to count.
+ * Hydrates and judges the best candidates. When one of them is dropped, the index was behind and its scores knew
+ * of what the caller may not read: then all candidates are judged and only those that passed are put in order.
  */
 export async function judgeBest(
   database: Database,
   scheme: LabelScheme,
   authorized: Authorized,
-  searched: Searched,
+  { lists, candidates }: Searched,
   limit: number,
 ): Promise<Judgement> {
-  const passages: Judged[] = [];
-  const missing: Hit[] = [];
-  const refused: Hit[] = [];
-  let next = 0;
-  for (let round = 0; round <= REFILLS && passages.length < limit && next < searched.length; round += 1) {
-    const window = searched.slice(next, next + limit - passages.length + MARGIN);
-    next += window.length;
-    const hydrated = await hydrate(database, authorized, window);
-    missing.push(...hydrated.missing);
-    judgeAll(scheme, authorized, hydrated, passages, refused);
-  }
-  return { passages: passages.slice(0, limit), missing, refused };
+  const judgeSome = async (some: readonly Candidate[]) =>
+    judgeAll(scheme, authorized, await hydrate(database, authorized, some));
+  const window = limit + MARGIN;
+  const best = await judgeSome(candidates.slice(0, window));
+  if (dropped(best).size === 0) return { ...best, passages: best.passages.slice(0, limit) };
+  const rest = await judgeSome(candidates.slice(window));
+  const all = {
+    missing: [...best.missing, ...rest.missing],
+    refused: [...best.refused, ...rest.refused],
+  };
+  const passed = new Map([...best.passages, ...rest.passages].map((judged) => [judged.hit.chunkId, judged]));
+  const order = fuse(without(lists, dropped(all)));
+  const passages = order.flatMap(({ hit, score }) => {
+    const judged = passed.get(hit.chunkId);
+    return judged === undefined ? [] : [{ ...judged, score }];
+  });
+  return { ...all, passages: passages.slice(0, limit) };
 }
 
-function judgeAll(
-  scheme: LabelScheme,
-  authorized: Authorized,
-  hydrated: Hydrated,
-  passages: Judged[],
-  refused: Hit[],
-): void {
+function dropped({ missing, refused }: Pick<Judgement, 'missing' | 'refused'>): ReadonlySet<ChunkId> {
+  return new Set([...missing, ...refused].map((hit) => hit.chunkId));
+}
+
+function without({ dense, sparse }: SearchResult, chunks: ReadonlySet<ChunkId>): SearchResult {
+  const keep = (hit: Hit) => !chunks.has(hit.chunkId);
+  return { dense: dense.filter(keep), sparse: sparse.filter(keep) };
+}
+
+function judgeAll(scheme: LabelScheme, authorized: Authorized, hydrated: Hydrated): Judgement {
+  const passages: Judged[] = [];
+  const refused: Hit[] = [];
   for (const candidate of hydrated.candidates) {
     const decision = judgePassage(scheme, authorized, candidate.passage, hydrated.classes);
     if (decision.kind === 'allow' && decision.trace.label !== undefined)
       passages.push({ ...candidate, label: decision.trace.label });
     else refused.push(candidate.hit);
   }
+  return { passages, missing: hydrated.missing, refused };
 }
 
 /** The judge: plain code on the labels and entries just read. */

@@ -63,7 +63,7 @@ export function present(
     container: clean(passage.container),
     source: clean(passage.source),
     external_id: clean(passage.externalId),
-    media_type: passage.mediaType,
+    media_type: clean(passage.mediaType),
     content_date: passage.contentDate === undefined ? null : new Date(passage.contentDate).toISOString(),
     updated_at: new Date(passage.updatedAt).toISOString(),
     redactions: body.spans,

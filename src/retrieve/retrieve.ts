@@ -13,6 +13,7 @@ import type { Embedder } from '../embed/embedder.ts';
 import type { RedactionPolicy } from '../guard/redaction-policy.ts';
 import type { VectorIndex } from '../index/vector-index.ts';
 import type { CallerIdentity } from '../store/authority.ts';
+import { untilSettled } from '../store/until-settled.ts';
 import { type AuthorizeParts, authorizeQuery } from './1-authorize.ts';
 import { prepareQuery } from './2-prepare.ts';
 import { search } from './3-search.ts';
@@ -22,7 +23,6 @@ import type { DriftWatch } from './drift.ts';
 import type { IndexLag } from './freshness.ts';
 import { judgeBest } from './judge.ts';
 import type { RetrieveRequest } from './stages.ts';
-import { untilSettled } from './until-settled.ts';
 
 export interface RetrieveParts extends AuthorizeParts {
   readonly embedder: Pick<Embedder, 'embedQuery' | 'fingerprint'>;

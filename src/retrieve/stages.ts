@@ -1,6 +1,6 @@
 /** What each stage of a query hands to the next. */
 
-import type { Hit } from '../index/vector-index.ts';
+import type { Hit, SearchResult } from '../index/vector-index.ts';
 import type { ClassId, DocumentId, Instant } from '../policy/ids.ts';
 import type { VisibilityFilter } from '../policy/visibility-filter.ts';
 import type { Authority, CallerIdentity } from '../store/authority.ts';
@@ -49,8 +49,11 @@ export interface Candidate {
   readonly score: number;
 }
 
-/** Best first. */
-export type Searched = readonly Candidate[];
+/** The index's two lists as they came, and the order they make together, best first. */
+export interface Searched {
+  readonly lists: SearchResult;
+  readonly candidates: readonly Candidate[];
+}
 
 export interface Hydrated {
   readonly candidates: readonly (Candidate & { readonly passage: StoredPassage })[];

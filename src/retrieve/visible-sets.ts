@@ -55,7 +55,8 @@ export class VisibleSets {
     const computed: Cached = {
       filter: visibilityFilter(ranks.keys()),
       ranks,
-      watermark: read.watermark,
+      // classes interned since the authority was read may be in the set, but their boundaries are not in it yet
+      watermark: authority.watermark,
       computedAt: base?.computedAt ?? authority.now,
       // a class interned since may bring an earlier boundary
       boundary: earliest(base?.boundary, authority.boundary),

@@ -1,8 +1,8 @@
 import { type RawBuilder, sql } from 'kysely';
-import { BulkheadError, type ErrorCode } from '../errors.ts';
 import { type Instant, type PrincipalId, principalId } from '../policy/ids.ts';
 import type { Validity } from '../policy/validity.ts';
 import type { Database, Work } from './database.ts';
+import { refuseUnknownContainers, refuseUnknownLevels, refuseUnknownPrincipals } from './known-names.ts';
 import type { SessionContext } from './session-context.ts';
 
 /** A person or a service. Principals are in text form throughout, see policy/principal.ts. */
@@ -239,35 +239,4 @@ async function addPrincipals(trx: Work, records: readonly { readonly principal: 
     select bulkhead.ctx_tenant(), split_part(r.key, ':', 1), r.key from unnest(${records.map(nameOf)}::text[]) as r (key)
     where not exists (select 1 from bulkhead.principal p where p.key = r.key)
     on conflict do nothing`.execute(trx);
-}
-
-function refuseUnknownPrincipals(trx: Work, keys: readonly string[]): Promise<void> {
-  const known = sql`select key from bulkhead.principal`;
-  return refuseMissing(trx, keys, known, 'unknown_principal', 'The directory does not have');
-}
-
-function refuseUnknownContainers(trx: Work, paths: readonly string[]): Promise<void> {
-  const known = sql`select path from bulkhead.access_class where path is not null`;
-  return refuseMissing(trx, paths, known, 'unknown_container', 'There is no container');
-}
-
-function refuseUnknownLevels(trx: Work, labels: readonly { readonly level: string }[]): Promise<void> {
-  const known = sql`select name from bulkhead.sensitivity_level`;
-  const names = labels.map(({ level }) => level);
-  return refuseMissing(trx, names, known, 'unknown_level', 'The configuration does not have');
-}
-
-async function refuseMissing(
-  trx: Work,
-  names: readonly string[],
-  known: RawBuilder<unknown>,
-  code: ErrorCode,
-  complaint: string,
-): Promise<void> {
-  const { rows } = await sql<{ name: string }>`
-    select name from unnest(${[...new Set(names)]}::text[]) name except (${known}) order by name`.execute(
-    trx,
-  );
-  if (rows.length === 0) return;
-  throw new BulkheadError(code, `${complaint} ${rows.map(({ name }) => name).join(', ')}.`);
 }

@@ -198,12 +198,12 @@ export class Outbox {
     });
   }
 
-  /** Milliseconds since the oldest work that is not given up was written; 0 when there is none. */
+  /** Milliseconds since the oldest work that nobody has tried yet was written: one document that fails is not a lag. */
   oldestAgeMs(): Promise<number> {
     return this.#run(async (trx) => {
       const { rows } = await sql<{ age: number | null }>`
         select bulkhead.ms(now()) - bulkhead.ms(min(created_at)) as age
-        from bulkhead.outbox where attempts < ${MOST_ATTEMPTS}`.execute(trx);
+        from bulkhead.outbox where attempts = 0`.execute(trx);
       return Math.max(0, rows[0]?.age ?? 0);
     });
   }

@@ -19,12 +19,21 @@ export function pglitePool(pglite: PGlite): PostgresPool {
       // PGlite computes on this thread and resolves at once: without a turn of the event loop here, busy callers
       // would keep timers and sockets waiting for seconds
       await setImmediate();
+      // `begin` goes with the statement after it: a round trip less in every transaction
+      let begin = '';
       return {
-        query: (async (statement: string, parameters?: readonly unknown[]) => {
+        query: (async (statement: string, parameters: readonly unknown[] = []) => {
+          if (statement === 'begin') {
+            begin = 'begin;';
+            return { command: 'BEGIN', rowCount: 0, rows: [] };
+          }
+          const before = begin;
+          begin = '';
+          if (before !== '' && parameters.length > 0) await pglite.exec(before);
           const result =
-            parameters && parameters.length > 0
+            parameters.length > 0
               ? await pglite.query(statement, [...parameters])
-              : (await pglite.exec(statement)).at(-1);
+              : (await pglite.exec(before + statement)).at(-1);
           return {
             command: statement.trimStart().split(/\s/, 1)[0]?.toUpperCase() ?? '',
             rowCount: result?.affectedRows || (result?.rows.length ?? 0),

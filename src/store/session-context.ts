@@ -13,17 +13,27 @@ export interface SessionContext {
   readonly maxRank: number;
 }
 
-/** One statement that takes the role and, with a context, the caller's settings, until the transaction ends. */
+/**
+ * One statement that takes the role and, with a context, the caller's settings, until the transaction ends. It is
+ * written out, without parameters, so that it needs no preparing; it holds numbers and our own names only.
+ */
 export function enterContext(role: ProcessRole, context: SessionContext | undefined): RawBuilder<unknown> {
-  const takeRole = sql`set_config('role', ${`bulkhead_${role}`}, true)`;
-  if (context === undefined) return sql`select ${takeRole}`;
-  return sql`select ${takeRole},
-    set_config('bulkhead.tenant', ${String(context.tenant)}, true),
-    set_config('bulkhead.principals', ${arrayLiteral(context.principals)}, true),
-    set_config('bulkhead.actor', ${context.actor === undefined ? '' : String(context.actor)}, true),
-    set_config('bulkhead.actor_principals', ${arrayLiteral(context.actorPrincipals)}, true),
-    set_config('bulkhead.now', ${new Date(context.now).toISOString()}, true),
-    set_config('bulkhead.max_rank', ${String(context.maxRank)}, true)`;
+  const settings = { role: `bulkhead_${role}`, ...(context && settingsOf(context)) };
+  const calls = Object.entries(settings).map(
+    ([name, value]) => sql`set_config(${sql.lit(name)}, ${sql.lit(value)}, true)`,
+  );
+  return sql`select ${sql.join(calls)}`;
+}
+
+function settingsOf(context: SessionContext): Readonly<Record<string, string>> {
+  return {
+    'bulkhead.tenant': String(context.tenant),
+    'bulkhead.principals': arrayLiteral(context.principals),
+    'bulkhead.actor': context.actor === undefined ? '' : String(context.actor),
+    'bulkhead.actor_principals': arrayLiteral(context.actorPrincipals),
+    'bulkhead.now': new Date(context.now).toISOString(),
+    'bulkhead.max_rank': String(context.maxRank),
+  };
 }
 
 function arrayLiteral(ids: Iterable<number>): string {

@@ -150,6 +150,26 @@ describe('Two enforcers and a judge', () => {
     expect(spine.lag()).toBe(before + 1);
   });
 
+  it('score the rest as if a dropped passage had never been found', async () => {
+    const scores = async () => {
+      const { content } = await retrieve(spine.parts, spine.ann, {
+        requestId: 'r',
+        query: QUESTION,
+        limit: 10,
+        filters: {},
+      });
+      return content.passages.map(({ document_id, score }) => [document_id, score]);
+    };
+    const before = await scores();
+    const moved = await spine.add(spine.classes.open, SECRET);
+    expect(await scores()).not.toEqual(before);
+    await asSuperuser(
+      spine.database,
+      `update document set class_id = ${spine.classes.closed} where id = '${moved.id}'`,
+    );
+    expect(await scores()).toEqual(before);
+  });
+
   it('return nothing to an unscoped query', async () => {
     const rows = await spine.database.unitOfWork('retrieve', undefined, async (trx) => {
       const documents = await trx.withSchema('bulkhead').selectFrom('document').selectAll().execute();

@@ -33,7 +33,7 @@ describe('folders', () => {
     const { containers } = await readFolder(root);
     expect(containers.map(({ path }) => path)).toEqual(['/', '/hr', '/hr/payroll']);
     expect(containers[0]?.access.level).toBe('public');
-    expect(containers[1]?.access).toEqual({ compartments: [], entries: [] });
+    expect(containers[1]?.access).toBeUndefined();
     expect(containers[2]?.access).toMatchObject({ compartments: ['payroll'], inherits: false });
   });
 

@@ -279,6 +279,26 @@ describe('many documents', () => {
   });
 });
 
+describe('a batch with one document several times', () => {
+  const thrice = () => ['A.', 'B.', 'C.'].map((text) => team(text));
+
+  it('ends when its reader leaves', async () => {
+    for await (const _ of ingestMany(test.parts, { authority: writer }, thrice())) break;
+    expect(await asWriter(team('D.'))).toMatchObject({ documentId: expect.any(String) });
+  });
+
+  it('ends with the error when the database is gone', async () => {
+    const indexer = {
+      ...test.parts.indexer,
+      drain: async () => {},
+      pending: () => Promise.reject(new Error('gone')),
+    };
+    const results = ingestMany({ ...test.parts, indexer }, { authority: writer }, thrice());
+    await expect(collect(results)).rejects.toThrow('gone');
+    await test.indexer.drain();
+  });
+});
+
 describe('removing', () => {
   it('takes the document, its chunks and its points away', async () => {
     const { documentId: document } = await asWriter(team('Gone soon.'));

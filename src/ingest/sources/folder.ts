@@ -10,11 +10,12 @@ import { mediaTypeOf } from '../parsers/media-type.ts';
 import { parseRows } from '../parsers/rows.ts';
 import type { Submission, Unreadable } from '../submission.ts';
 
-/** A folder's own label and entries, from its `.acl.yaml`; one without the file says nothing itself. */
+/** A folder as a container. */
 export interface ContainerDefinition {
   /** `/` for the folder itself. */
   readonly path: string;
-  readonly access: AccessFields;
+  /** From its `.acl.yaml`; `undefined` without that file. */
+  readonly access: AccessFields | undefined;
 }
 
 export interface FolderContent {
@@ -37,12 +38,11 @@ export interface FolderOptions {
 
 interface Folder {
   readonly path: string;
-  readonly access: AccessFields;
+  readonly access: AccessFields | undefined;
   readonly files: readonly string[];
 }
 
 const ACL_FILE = '.acl.yaml';
-const NO_ACCESS: AccessFields = { compartments: [], entries: [] };
 const ROWS: ReadonlySet<string | undefined> = new Set(['application/jsonl', 'text/csv']);
 const DEFAULT_MAX_BYTES = 32 * 1024 * 1024;
 
@@ -88,7 +88,7 @@ async function walk(
     );
     folders.push({
       path,
-      access: access ?? NO_ACCESS,
+      access,
       files: names((entry) => !entry.isDirectory() && isWanted(entry.name)),
     });
     if (only !== undefined) return;

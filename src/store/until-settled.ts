@@ -4,7 +4,7 @@ import { BulkheadError } from '../errors.ts';
 const ATTEMPTS = 3;
 
 /**
- * Tries again when permissions moved between decision and receipt.
+ * Tries again when permissions moved between a decision and what was to follow from it.
  * @param attempt resolves to `undefined` when they moved
  * @throws BulkheadError `authority_moved` when they keep moving
  */

@@ -1,0 +1,32 @@
+const MINUTE_MS = 60_000;
+
+/** Lets so many a minute through and counts the rest, so that a stranger cannot fill the audit log. */
+export class MinuteBudget {
+  readonly #perMinute: number;
+  readonly #now: () => number;
+  #minute = Number.NEGATIVE_INFINITY;
+  #used = 0;
+  #withheld = 0;
+
+  constructor(perMinute: number, now: () => number) {
+    this.#perMinute = perMinute;
+    this.#now = now;
+  }
+
+  /** How many the next record stands for: itself and those withheld before it; 0 when it is withheld too. */
+  take(): number {
+    const minute = Math.floor(this.#now() / MINUTE_MS);
+    if (minute !== this.#minute) {
+      this.#minute = minute;
+      this.#used = 0;
+    }
+    if (this.#used >= this.#perMinute) {
+      this.#withheld += 1;
+      return 0;
+    }
+    this.#used += 1;
+    const count = this.#withheld + 1;
+    this.#withheld = 0;
+    return count;
+  }
+}
