@@ -55,13 +55,13 @@ export class VisibleSets {
     const computed: Cached = {
       filter: visibilityFilter(ranks.keys()),
       ranks,
-      // classes interned since the authority was read may be in the set, but their boundaries are not in it yet
-      watermark: authority.watermark,
+      watermark: read.watermark,
       computedAt: base?.computedAt ?? authority.now,
       // a class interned since may bring an earlier boundary
       boundary: earliest(base?.boundary, authority.boundary),
     };
-    this.#cache.set(key, computed);
+    // a class interned after the authority was read is in the set, but its boundary is not in the authority's
+    if (read.watermark === authority.watermark) this.#cache.set(key, computed);
     return computed;
   }
 }
