@@ -176,6 +176,16 @@ create table document (
   updated_at timestamptz(3) not null default now(),
   unique (tenant_id, source, container_id, external_id)
 );
+-- The access of a deleted document, for when it comes again: deleting must not be a way to shed a label.
+create table document_tombstone (
+  tenant_id int not null references tenant,
+  source text not null,
+  container_id int not null references access_class,
+  external_id text not null,
+  class_id int not null references access_class,
+  primary key (container_id, source, external_id)
+);
+
 create index document_by_class on document (class_id);
 create index document_by_container on document (container_id);
 

@@ -7,7 +7,7 @@ declare
 begin
   foreach t in array array['tenant', 'policy_epoch', 'principal', 'directory_account', 'directory_group',
     'directory_source', 'membership', 'clearance', 'access_class', 'class_block', 'class_ancestor', 'entry',
-    'role_binding', 'actor_ceiling', 'document', 'document_version', 'chunk', 'chunk_embedding', 'outbox'] loop
+    'role_binding', 'actor_ceiling', 'document', 'document_tombstone', 'document_version', 'chunk', 'chunk_embedding', 'outbox'] loop
     execute format('alter table %I enable row level security', t);
     execute format('alter table %I force row level security', t);
   end loop;

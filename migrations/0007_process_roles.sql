@@ -7,6 +7,7 @@ create function ctx_root() returns int language sql stable
 
 -- ingest: documents of the containers in which the caller holds `ingest` ---------------------------------------------
 grant select, insert, update, delete on document, document_version, chunk, chunk_embedding to bulkhead_ingest;
+grant select, insert, update on document_tombstone to bulkhead_ingest;
 grant insert on outbox to bulkhead_ingest;
 grant select on access_class, class_ancestor, entry, principal, role_binding, policy_epoch, index_collection to bulkhead_ingest;
 
@@ -16,6 +17,9 @@ create policy ingest_document on document to bulkhead_ingest
     -- a document sits in its container's class or in one interned below it, never in somebody else's
     and exists (select 1 from access_class c where c.id = class_id
       and (c.id = container_id or (c.kind = 'adhoc' and c.parent_id = container_id))));
+create policy ingest_tombstone on document_tombstone to bulkhead_ingest
+  using (tenant_id = (select ctx_tenant()) and holds_right(container_id, 'ingest'))
+  with check (tenant_id = (select ctx_tenant()) and holds_right(container_id, 'ingest'));
 create policy ingest_version on document_version to bulkhead_ingest
   using (tenant_id = (select ctx_tenant()) and exists (select 1 from document d where d.id = document_id))
   with check (tenant_id = (select ctx_tenant()) and exists (select 1 from document d where d.id = document_id));
@@ -23,8 +27,8 @@ create policy ingest_chunk on chunk to bulkhead_ingest
   using (tenant_id = (select ctx_tenant()) and exists (select 1 from document d where d.id = document_id))
   with check (tenant_id = (select ctx_tenant()) and exists (select 1 from document d where d.id = document_id));
 create policy ingest_embedding on chunk_embedding to bulkhead_ingest
-  using (tenant_id = (select ctx_tenant()))
-  with check (tenant_id = (select ctx_tenant()));
+  using (tenant_id = (select ctx_tenant()) and exists (select 1 from chunk c where c.id = chunk_id))
+  with check (tenant_id = (select ctx_tenant()) and exists (select 1 from chunk c where c.id = chunk_id));
 create policy ingest_outbox on outbox for insert to bulkhead_ingest with check (tenant_id = (select ctx_tenant()));
 create policy ingest_class on access_class for select to bulkhead_ingest using (tenant_id = (select ctx_tenant()));
 create policy ingest_ancestor on class_ancestor for select to bulkhead_ingest using (tenant_id = (select ctx_tenant()));

@@ -18,6 +18,6 @@ export function ingestService(core: Core): Services['ingest'] {
 }
 
 async function submitterOf({ database, scheme }: Core, caller: Caller): Promise<Submitter> {
-  const authority = await authorize(database, 'ingest', scheme, caller.identity);
-  return { authority, request: caller.requestId };
+  const renew = () => authorize(database, 'ingest', scheme, caller.identity);
+  return { authority: await renew(), renew, request: caller.requestId };
 }

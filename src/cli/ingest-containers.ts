@@ -1,4 +1,5 @@
 /** Containers that an ingest needs, made over the API where they are missing. */
+import type { AccessFields } from '../ingest/parsers/access-fields.ts';
 import type { ContainerDefinition } from '../ingest/sources/folder.ts';
 import { containerAddress } from './api-command.ts';
 import type { ContainerBody } from './api-types.ts';
@@ -69,7 +70,7 @@ async function create(
   { path, access }: ContainerDefinition,
 ): Promise<RefusedError | undefined> {
   try {
-    await client.call('POST', '/v1/containers', { body: { path, ...accessBody(access) } });
+    await client.call('POST', '/v1/containers', { body: { path, ...(access && accessBody(access)) } });
     return undefined;
   } catch (error) {
     if (error instanceof RefusedError) return error;
@@ -79,10 +80,7 @@ async function create(
 
 /** Whether its `.acl.yaml` says something else; who may not see what it says is not told. */
 async function isOtherwise(client: ApiClient, { path, access }: ContainerDefinition): Promise<boolean> {
-  const { level, compartments, inherits, entries } = access;
-  const isSilent =
-    level === undefined && inherits === undefined && compartments.length + entries.length === 0;
-  if (isSilent) return false;
+  if (access === undefined) return false;
   try {
     const there = await client.call<ContainerBody>('GET', containerAddress(path));
     return comparable(there.label, there.inherits, there.entries) !== comparableDefinition(access);

@@ -87,7 +87,7 @@ function above(container: string): readonly ContainerDefinition[] {
   const names = container.split('/').filter((name) => name !== '');
   return names.slice(0, -1).map((_, i) => ({
     path: `/${names.slice(0, i + 1).join('/')}`,
-    access: { compartments: [], entries: [] },
+    access: undefined,
   }));
 }
 

@@ -1,6 +1,9 @@
+import { createServer } from 'node:net';
 import type { Command } from 'commander';
 import type { Bulkhead } from '../assembly/server.ts';
+import type { Config } from '../config/config.ts';
 import { BulkheadError } from '../errors.ts';
+import { dataFolderHolder } from '../store/data-folder-lock.ts';
 import type { Terminal } from './terminal.ts';
 
 /** `bulkhead serve`: everything in one process until it is told to stop. */
@@ -13,6 +16,8 @@ export function serveCommand(program: Command, terminal: Terminal): void {
       const { loadConfig } = await import('../config/config.ts');
       const { openBulkhead } = await import('../assembly/server.ts');
       const config = loadConfig();
+      // of a server that has both the port and the folder, the folder says more
+      if (dataFolderHolder(config.dataFolder) === undefined) await tryPort(config);
       const progress = terminal.progress('Loading the demo company');
       const onDemoProgress = (done: number, total: number) => progress.update(done, total);
       const bulkhead = await openBulkhead(config, { onDemoProgress }).finally(() => progress.end());
@@ -27,7 +32,7 @@ export function serveCommand(program: Command, terminal: Terminal): void {
 async function serve(bulkhead: Bulkhead, terminal: Terminal): Promise<void> {
   const url = await bulkhead
     .listen()
-    .catch((error: NodeJS.ErrnoException) => Promise.reject(explained(error, bulkhead)));
+    .catch((error: NodeJS.ErrnoException) => Promise.reject(explained(error, bulkhead.config)));
   terminal.result(`Bulkhead is ready at ${url.href}`);
   if (bulkhead.identity.development !== undefined)
     terminal.result(
@@ -37,7 +42,17 @@ async function serve(bulkhead: Bulkhead, terminal: Terminal): Promise<void> {
   terminal.say('Stopping.');
 }
 
-function explained(error: NodeJS.ErrnoException, { config: { port, host } }: Bulkhead): Error {
+/** Before anything is loaded: nobody waits for the demo only to hear that the port is taken. */
+async function tryPort(config: Config): Promise<void> {
+  const attempt = createServer();
+  await new Promise<void>((resolve, reject) => {
+    attempt.once('error', (error) => reject(explained(error, config)));
+    attempt.listen(config.port, config.host, resolve);
+  });
+  await new Promise((resolve) => attempt.close(resolve));
+}
+
+function explained(error: NodeJS.ErrnoException, { port, host }: Config): Error {
   if (error.code === 'EADDRINUSE')
     return new BulkheadError('config_invalid', `Port ${port} is in use already. Set PORT to another one.`);
   if (error.code === undefined) return error;

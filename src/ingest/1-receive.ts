@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { BulkheadError } from '../errors.ts';
+import type { OwnAccess } from '../store/access-classes.ts';
 import type { DocumentKey, IngestContainer, ManagedDocuments, PresentDocument } from '../store/documents.ts';
 import { failed, invalid, type Step, type Submission, type Unreadable } from './submission.ts';
 
@@ -8,6 +9,8 @@ export interface Received {
   readonly submission: Submission;
   readonly container: IngestContainer;
   readonly present: PresentDocument | undefined;
+  /** What a document of this name said about its access when it was deleted. */
+  readonly remembered: OwnAccess | undefined;
   /** SHA-256 of the bytes. */
   readonly contentHash: Uint8Array;
 }
@@ -28,11 +31,13 @@ export async function receive(
   const containers = await documents.containers(readable.map(({ container }) => container));
   const keys = readable.flatMap((submission) => keyOf(submission, containers) ?? []);
   const present = new Map((await documents.present(keys)).map((found) => [keyText(found), found]));
+  const gone = await documents.remembered(keys.filter((key) => !present.has(keyText(key))));
+  const remembered = new Map(gone.map(({ access, ...key }) => [keyText(key), access]));
   return submissions.map((submission) => {
     if ('unreadable' in submission)
       return { kind: 'result', result: failed(submission, submission.unreadable) };
     try {
-      return { kind: 'work', work: receiveOne(submission, containers, present) };
+      return { kind: 'work', work: receiveOne(submission, containers, present, remembered) };
     } catch (error) {
       return { kind: 'result', result: failed(submission, error) };
     }
@@ -43,6 +48,7 @@ function receiveOne(
   submission: Submission,
   containers: ReadonlyMap<string, IngestContainer>,
   present: ReadonlyMap<string, PresentDocument>,
+  remembered: ReadonlyMap<string, OwnAccess>,
 ): Received {
   refuseName('source', submission.source);
   refuseName('externalId', submission.externalId);
@@ -54,6 +60,7 @@ function receiveOne(
     submission,
     container,
     present: present.get(keyText(key)),
+    remembered: remembered.get(keyText(key)),
     contentHash: createHash('sha256').update(submission.bytes).digest(),
   };
 }

@@ -10,7 +10,9 @@ import type { AccessFields } from './parsers/access-fields.ts';
 
 export interface LabelRequest {
   readonly container: Pick<IngestContainer, 'label' | 'mayLabel' | 'mayGrant'>;
-  /** What the document said before; `undefined` for a new one. */
+  /** Who submits. */
+  readonly submitter: PrincipalId;
+  /** What the document said before, deleted or not; `undefined` for a new one. */
   readonly present: OwnAccess | undefined;
   /** What request, sidecar and front matter each say. */
   readonly fields: readonly AccessFields[];
@@ -28,14 +30,22 @@ export interface Labelled {
 const NOTHING: OwnAccess = { level: null, compartments: [], inherits: true, entries: [] };
 
 /**
- * Own label and entries: what the fields say, joined to the tighter, and what they leave open as it was. Without
- * `label` the own label may only rise; without `grant` no allow may be added, no deny dropped or shortened and no
- * cut of inheritance undone.
- * @throws BulkheadError `label_required`, `label_too_wide`, `unknown_level`, `unknown_compartment`,
+ * Own label and entries: what the fields say, joined to the tighter, and what they leave open as it was. A document
+ * that was there before can only be tightened here, whoever submits it: loosening goes through the change of one
+ * document's label or entries, which knows who gains by it. Without `grant` a new document allows nobody either, and
+ * nobody allows themselves (docs/decisions/0009).
+ * @throws BulkheadError `separation_of_duties`, `label_required`, `label_too_wide`, `unknown_level`, `unknown_compartment`,
  *   `unknown_principal`
  */
-export function label(request: LabelRequest): Labelled {
-  const { container, scheme } = request;
+export function label(asked: LabelRequest): Labelled {
+  const isNew = asked.present === undefined;
+  const container = {
+    ...asked.container,
+    mayLabel: asked.container.mayLabel && isNew,
+    mayGrant: asked.container.mayGrant && isNew,
+  };
+  const request = { ...asked, container };
+  const { scheme } = request;
   const present = request.present ?? NOTHING;
   const given = joinFields(request.fields, scheme);
   const own: OwnAccess = {
@@ -62,7 +72,7 @@ function levelOf(
   const falls =
     (rankOf(given.level, scheme) ?? 0) < (rankOf(present.level, scheme) ?? Number.NEGATIVE_INFINITY);
   if (falls && !container.mayLabel)
-    throw tooWide('The level of a document may not fall without the right "label" on its container.');
+    throw tooWide('Submitting a document again may not lower its level. Relabel the document instead.');
   return given.level;
 }
 
@@ -77,36 +87,48 @@ function compartmentsOf(
     throw new BulkheadError('unknown_compartment', `The compartment "${unknown}" is not configured.`);
   const isDropped = present.compartments.some((name) => !given.compartments.includes(name));
   if (isDropped && !container.mayLabel)
-    throw tooWide('A compartment may not be dropped without the right "label" on the container.');
+    throw tooWide('Submitting a document again may not drop a compartment. Relabel the document instead.');
   return given.compartments;
 }
 
 function inheritsOf(given: JoinedFields, present: OwnAccess, mayGrant: boolean): boolean {
   if (given.inherits === undefined) return present.inherits;
   if (given.inherits && !present.inherits && !mayGrant)
-    throw tooWide('A cut of inheritance may not be undone without the right "grant" on the container.');
+    throw tooWide(
+      'Submitting a document again may not undo its cut of inheritance. Change its access instead.',
+    );
   return given.inherits;
 }
 
 function entriesOf(given: JoinedFields, present: OwnAccess, request: LabelRequest): readonly Entry[] {
   const entries = given.entries?.map((entry) => toEntry(entry, request.principals));
   if (entries === undefined) return present.entries;
+  const allows = entries.filter(isAllow);
+  const added = allows.filter((allow) => !present.entries.some((before) => covers(before, allow)));
+  if (added.some(({ principal }) => principal === request.submitter))
+    throw new BulkheadError(
+      'separation_of_duties',
+      'Nobody may allow themselves. Somebody else has to grant that.',
+    );
   if (request.container.mayGrant) return entries;
-  if (given.asksToAllow)
-    throw tooWide('Content may not allow anybody without the right "grant" on the container.');
+  if (added.length > 0 || (given.asksToAllow && allows.length === 0))
+    throw tooWide(
+      'Content may allow somebody only when it is new and its submitter holds the right "grant" on the container.',
+    );
   const isDropped = present.entries.some(
     (before) => !isAllow(before) && !entries.some((after) => covers(after, before)),
   );
   if (isDropped)
-    throw tooWide('A deny may not be dropped or shortened without the right "grant" on the container.');
-  return [...present.entries.filter(isAllow), ...entries];
+    throw tooWide('Submitting a document again may not drop or shorten a deny. Change its access instead.');
+  return allows.length > 0 ? entries : [...present.entries.filter(isAllow), ...entries];
 }
 
 const isAllow = ({ effect }: Entry): boolean => effect === 'allow';
 
-/** Whether the one deny holds whenever the other does. */
+/** Whether the one says the same whenever the other does. */
 function covers(wide: Entry, narrow: Entry): boolean {
   return (
+    wide.effect === narrow.effect &&
     wide.principal === narrow.principal &&
     (wide.validFrom ?? -Infinity) <= (narrow.validFrom ?? -Infinity) &&
     (wide.validUntil ?? Infinity) >= (narrow.validUntil ?? Infinity)

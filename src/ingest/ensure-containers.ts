@@ -1,7 +1,6 @@
 /** Makes the containers that a source defines. Those that are there are left as they are: changing them is admin's. */
 import type { AuditEvent } from '../audit/audit-log.ts';
 import { BulkheadError } from '../errors.ts';
-import type { Entry } from '../policy/access-class.ts';
 import type { PrincipalId } from '../policy/ids.ts';
 import { accessKey, classesAbove, type OwnAccess } from '../store/access-classes.ts';
 import { type ContainerRow, Containers } from '../store/containers.ts';
@@ -85,7 +84,6 @@ async function create(run: Run, { path, access }: ContainerDefinition): Promise<
   const parent = await containers.find(parentOf(path));
   if (parent === undefined || !(await rightsOn(trx, parent.id)).has('administer')) throw unknownContainer();
   const own = ownAccess(run, access);
-  refuseOwnAllow(own.entries, submitter);
   await containers.create(parent.id, { path, ...own });
   const { tenant } = submitter.authority.subject;
   const by = byWhom(submitter);
@@ -125,17 +123,11 @@ async function isAsDefined(
 }
 
 /** The rules of a document's fields hold for a container's too: known names only, and joined in one way. */
-function ownAccess({ scheme, principals }: Run, access: ContainerDefinition['access']): OwnAccess {
+function ownAccess({ scheme, principals, submitter }: Run, access: ContainerDefinition['access']): OwnAccess {
   const fields = access === undefined ? [] : [access];
   const anyLabel = { label: { rank: 0, compartments: new Set<string>() }, mayLabel: true, mayGrant: true };
-  return label({ container: anyLabel, present: undefined, fields, scheme, principals }).own;
-}
-
-/** As for every change of policy: nobody allows themselves by name. */
-function refuseOwnAllow(entries: readonly Entry[], { authority }: Submitter): void {
-  const own: PrincipalId = authority.subject.user.principal;
-  if (entries.some(({ principal, effect }) => effect === 'allow' && principal === own))
-    throw new BulkheadError('separation_of_duties', 'Nobody may allow themselves.');
+  const request = { container: anyLabel, present: undefined, fields, scheme, principals };
+  return label({ ...request, submitter: submitter.authority.subject.user.principal }).own;
 }
 
 function parentOf(path: string): string {

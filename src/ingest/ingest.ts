@@ -54,7 +54,7 @@ export async function* ingestMany(
   for await (const group of groupReady(ready, inGroups)) {
     let isFinished = false;
     try {
-      for (const result of await finish(parts, submitter, group)) {
+      for (const result of await finishAsOfNow(parts, submitter, group)) {
         underWay.end(result.externalId);
         maintenance.count(result);
         yield result;
@@ -69,6 +69,21 @@ export async function* ingestMany(
     }
   }
   await maintenance.afterwards();
+}
+
+/** Who may no longer submit writes nothing more: each document that is left fails with the reason. */
+async function finishAsOfNow(
+  parts: IngestParts,
+  submitter: Submitter,
+  group: readonly Step<Embedded>[],
+): Promise<readonly IngestResult[]> {
+  let authority = submitter.authority;
+  try {
+    authority = (await submitter.renew?.()) ?? authority;
+  } catch (error) {
+    return group.map((step) => (step.kind === 'result' ? step.result : failed(step.work.submission, error)));
+  }
+  return finish(parts, { ...submitter, authority }, group);
 }
 
 /** One document, to its end. */

@@ -46,7 +46,7 @@ export async function prepare(
     return (
       (await withoutParsing(parts, submitter, names, received)) ?? {
         kind: 'work',
-        work: await parseToSplit(parts, names, received),
+        work: await parseToSplit(parts, submitter, names, received),
       }
     );
   } catch (error) {
@@ -54,11 +54,16 @@ export async function prepare(
   }
 }
 
-async function parseToSplit(parts: IngestParts, names: PrincipalNames, received: Received): Promise<Split> {
+async function parseToSplit(
+  parts: IngestParts,
+  submitter: Submitter,
+  names: PrincipalNames,
+  received: Received,
+): Promise<Split> {
   const { redaction, embedder } = parts;
   const parsed = parseSubmission(received);
   const inspected = inspect(parsed, redaction);
-  const labelled = label(await labelRequest(parts, names, received, parsed.access));
+  const labelled = label(await labelRequest(parts, submitter, names, received, parsed.access));
   const chunks = await split(parsed, {
     maxTokens: Math.max(embedder.maxTokens - HEADING_TOKENS, Math.floor(embedder.maxTokens / 2)),
     countTokens: (texts) => embedder.countTokens([...texts]),
@@ -69,11 +74,19 @@ async function parseToSplit(parts: IngestParts, names: PrincipalNames, received:
 
 async function labelRequest(
   { scheme }: IngestParts,
+  { authority }: Submitter,
   names: PrincipalNames,
-  { container, present }: Received,
+  { container, present, remembered }: Received,
   fields: readonly AccessFields[],
 ) {
-  return { container, scheme, fields, present: present?.access, principals: await names.of(fields) };
+  return {
+    container,
+    scheme,
+    fields,
+    submitter: authority.subject.user.principal,
+    present: present?.access ?? remembered,
+    principals: await names.of(fields),
+  };
 }
 
 /** The same bytes again: nothing to do, or only another class. */
@@ -85,7 +98,7 @@ async function withoutParsing(
 ): Promise<Step<Split> | undefined> {
   const { present } = received;
   if (present === undefined || !isSameContent(received, present)) return undefined;
-  const labelled = label(await labelRequest(parts, names, received, readAccess(received)));
+  const labelled = label(await labelRequest(parts, submitter, names, received, readAccess(received)));
   if (accessKey(labelled.own) === accessKey(present.access))
     return { kind: 'result', result: resultOf(received, present, 'unchanged') };
   if (isMaskedOtherwise(parts, received, present, labelled)) return undefined;

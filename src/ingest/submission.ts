@@ -68,6 +68,8 @@ export interface IngestParts {
 /** Who submits, resolved in the role `ingest`, and in which request. */
 export interface Submitter {
   readonly authority: Authority;
+  /** Resolves who submits anew: a batch may take an hour, and rights end meanwhile. */
+  readonly renew?: (() => Promise<Authority>) | undefined;
   readonly request?: string | undefined;
 }
 

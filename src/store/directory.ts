@@ -137,7 +137,7 @@ export class Directory {
       await refuseUnknownLevels(trx, clearances);
       await sql`
         insert into bulkhead.clearance (tenant_id, principal_id, level, rank, compartments, valid_from, valid_until)
-        select bulkhead.ctx_tenant(), p.id, l.name, l.rank, ${COMPARTMENTS}, ${FROM}, ${UNTIL}
+        select distinct bulkhead.ctx_tenant(), p.id, l.name, l.rank, ${COMPARTMENTS}, ${FROM}, ${UNTIL}
         from jsonb_to_recordset(${json(clearances)}) as r (principal text, level text, compartments jsonb, ${BOUNDS})
         join bulkhead.principal p on p.key = r.principal join bulkhead.sensitivity_level l on l.name = r.level
         where not exists (select 1 from bulkhead.clearance k where k.principal_id = p.id and k.level = l.name

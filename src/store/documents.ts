@@ -103,6 +103,13 @@ export class ManagedDocuments {
    */
   async remove(document: DocumentId, alongside: Alongside<RemovedDocument>): Promise<void> {
     await this.unitOfWork(async (trx) => {
+      await sql`
+        insert into bulkhead.document_tombstone (tenant_id, source, container_id, external_id, class_id)
+        select tenant_id, source, container_id, external_id, class_id from bulkhead.document
+        where id = ${document}::uuid and class_id <> container_id
+        on conflict (container_id, source, external_id) do update set class_id = excluded.class_id`.execute(
+        trx,
+      );
       const { rows } = await sql<{ version: number; container: string; source: string }>`
         delete from bulkhead.document d using bulkhead.access_class c
         where d.id = ${document}::uuid and c.id = d.container_id
@@ -114,6 +121,22 @@ export class ManagedDocuments {
       await alongside(trx, { id: document, ...removed });
     });
     await this.#database.flush();
+  }
+
+  /** What documents with these keys said about their access when they were deleted; most were not. */
+  remembered(
+    keys: readonly DocumentKey[],
+  ): Promise<readonly (DocumentKey & { readonly access: OwnAccess })[]> {
+    if (keys.length === 0) return Promise.resolve([]);
+    return this.unitOfWork(async (trx) => {
+      const { rows } = await rememberedAt(keys).execute(trx);
+      return rows.map((row) => ({
+        source: row.source,
+        container: classId(row.container),
+        externalId: row.external_id,
+        access: toAccess(row),
+      }));
+    });
   }
 
   unitOfWork<T>(work: (trx: Work) => Promise<T>): Promise<T> {
@@ -154,7 +177,22 @@ function toContainer(row: ContainerRow): IngestContainer {
   };
 }
 
-interface PresentRow {
+interface AccessRow {
+  readonly level: string | null;
+  readonly compartments: string[];
+  readonly inherits: boolean;
+  readonly entries:
+    | readonly { principal: number; effect: 'allow' | 'deny'; from: number | null; until: number | null }[]
+    | null;
+}
+
+interface RememberedRow extends AccessRow {
+  readonly source: string;
+  readonly container: number;
+  readonly external_id: string;
+}
+
+interface PresentRow extends AccessRow {
   readonly id: string;
   readonly source: string;
   readonly container: number;
@@ -165,12 +203,20 @@ interface PresentRow {
   readonly media_type: string;
   readonly date: number | null;
   readonly content_hash: Uint8Array;
-  readonly level: string | null;
-  readonly compartments: string[];
-  readonly inherits: boolean;
-  readonly entries:
-    | readonly { principal: number; effect: 'allow' | 'deny'; from: number | null; until: number | null }[]
-    | null;
+}
+
+const OWN_ENTRIES = sql.raw(`(
+  select json_agg(json_build_object('principal', e.principal_id, 'effect', e.effect,
+    'from', bulkhead.ms(e.valid_from), 'until', bulkhead.ms(e.valid_until)))
+  from bulkhead.entry e where e.class_id = own.id) as entries`);
+
+function rememberedAt(keys: readonly DocumentKey[]): RawBuilder<RememberedRow> {
+  return sql<RememberedRow>`
+    select t.source, t.container_id as container, t.external_id, own.level, own.compartments, own.inherits, ${OWN_ENTRIES}
+    from unnest(${keys.map(({ source }) => source)}::text[], ${keys.map(({ container }) => container)}::int[],
+      ${keys.map(({ externalId }) => externalId)}::text[]) as k (source, container, external_id)
+    join bulkhead.document_tombstone t on t.source = k.source and t.container_id = k.container and t.external_id = k.external_id
+    join bulkhead.access_class own on own.id = t.class_id`;
 }
 
 /** A document that sits in its container's own class has no access of its own. */
@@ -178,10 +224,7 @@ function presentAt(keys: readonly DocumentKey[]): RawBuilder<PresentRow> {
   return sql<PresentRow>`
     select d.id, d.source, d.container_id as container, d.external_id, d.class_id as class, v.version, v.title,
       v.media_type, bulkhead.ms(v.content_date) as date, v.content_hash, own.level,
-      coalesce(own.compartments, '{}') as compartments, coalesce(own.inherits, true) as inherits, (
-        select json_agg(json_build_object('principal', e.principal_id, 'effect', e.effect,
-          'from', bulkhead.ms(e.valid_from), 'until', bulkhead.ms(e.valid_until)))
-        from bulkhead.entry e where e.class_id = own.id) as entries
+      coalesce(own.compartments, '{}') as compartments, coalesce(own.inherits, true) as inherits, ${OWN_ENTRIES}
     from unnest(${keys.map(({ source }) => source)}::text[], ${keys.map(({ container }) => container)}::int[],
       ${keys.map(({ externalId }) => externalId)}::text[]) as k (source, container, external_id)
     join bulkhead.document d on d.source = k.source and d.container_id = k.container and d.external_id = k.external_id
@@ -202,13 +245,12 @@ function toPresent(row: PresentRow): PresentDocument {
     mediaType: row.media_type,
     date: row.date === null ? undefined : instant(row.date),
     contentHash: row.content_hash,
-    access: {
-      level: row.level,
-      compartments: row.compartments,
-      inherits: row.inherits,
-      entries: (row.entries ?? []).map(toEntry),
-    },
+    access: toAccess(row),
   };
+}
+
+function toAccess({ level, compartments, inherits, entries }: AccessRow): OwnAccess {
+  return { level, compartments, inherits, entries: (entries ?? []).map(toEntry) };
 }
 
 function toEntry(row: NonNullable<PresentRow['entries']>[number]): Entry {

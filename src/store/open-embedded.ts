@@ -1,9 +1,9 @@
-import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PGlite, types } from '@electric-sql/pglite';
 import { vector } from '@electric-sql/pglite-pgvector';
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import { Database, type Engine } from './database.ts';
+import { LogFiles } from './log-files.ts';
 import { migrateToLatest } from './migrator.ts';
 import { pglitePool } from './pglite-pool.ts';
 import type { Schema } from './schema.ts';
@@ -60,12 +60,11 @@ do $$ begin
 end $$`;
 
 function embeddedEngine(pglite: PGlite, kysely: Kysely<Schema>, folder: string | undefined): Engine {
+  const logFiles = folder === undefined ? undefined : new LogFiles(join(folder, 'pg_wal'));
   return {
     kind: 'pglite',
     kysely,
-    flush: async () => {
-      if (folder !== undefined) await syncLogFiles(join(folder, 'pg_wal'));
-    },
+    flush: async () => logFiles?.sync(),
     maintain: () =>
       kysely.connection().execute(async (connection) => {
         await sql`set role bulkhead_maintenance`.execute(connection);
@@ -81,28 +80,4 @@ function embeddedEngine(pglite: PGlite, kysely: Kysely<Schema>, folder: string |
       await pglite.close();
     },
   };
-}
-
-/** PGlite never syncs. Only the log file in use has anything to sync; asking the others costs nothing. */
-async function syncLogFiles(folder: string): Promise<void> {
-  const names = (await readdir(folder)).filter((name) => /^[0-9A-F]{24}$/.test(name));
-  for (const name of names) {
-    const file = await openIfThere(join(folder, name));
-    if (file === undefined) continue;
-    try {
-      await file.datasync();
-    } finally {
-      await file.close();
-    }
-  }
-}
-
-/** A checkpoint may recycle a log file while we look; what was in it is in the tables' files by then. */
-async function openIfThere(path: string): Promise<FileHandle | undefined> {
-  try {
-    return await open(path, 'r+');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
 }

@@ -32,7 +32,7 @@ describe('folders', () => {
     await put('hr/notes.md');
     const { containers } = await readFolder(root);
     expect(containers.map(({ path }) => path)).toEqual(['/', '/hr', '/hr/payroll']);
-    expect(containers[0]?.access.level).toBe('public');
+    expect(containers[0]?.access).toMatchObject({ level: 'public' });
     expect(containers[1]?.access).toBeUndefined();
     expect(containers[2]?.access).toMatchObject({ compartments: ['payroll'], inherits: false });
   });

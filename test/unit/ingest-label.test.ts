@@ -35,6 +35,7 @@ function ask(changes: Partial<LabelRequest> & { rights?: ('label' | 'grant')[] }
       mayGrant: rights.includes('grant'),
     },
     present: undefined,
+    submitter: principalId(9),
     fields: [],
     scheme: TEST_SCHEME,
     principals,
@@ -79,6 +80,11 @@ describe('a new document', () => {
     expect(asking({ ...asked, rights: ['label'] })).toThrow(code('label_too_wide'));
     expect(ask({ ...asked, rights: ['grant'] }).own.entries).toMatchObject([{ principal: ann }]);
   });
+});
+
+it('nobody allows themselves', () => {
+  const asked = { fields: [fields({ entries: [allow(ANN)] })], rights: ['grant' as const], submitter: ann };
+  expect(asking(asked)).toThrow(code('separation_of_duties'));
 });
 
 describe('names', () => {
@@ -133,9 +139,8 @@ describe('request, sidecar and front matter', () => {
 
   it('allow nobody when they agree on nobody', () => {
     const lists = [fields({ entries: [allow(ANN)] }), fields({ entries: [allow(BOB)] })];
-    const present = { ...NOTHING, entries: [{ ...denyOf(ann), effect: 'allow' as const }] };
-    expect(ask({ rights: ['grant'], fields: lists, present }).own.entries).toEqual([]);
-    expect(asking({ fields: lists, present })).toThrow(code('label_too_wide'));
+    expect(ask({ rights: ['grant'], fields: lists }).own.entries).toEqual([]);
+    expect(asking({ fields: lists })).toThrow(code('label_too_wide'));
   });
 });
 
@@ -155,23 +160,22 @@ describe('a document that comes again', () => {
     });
   });
 
-  it('may not fall in level without label', () => {
+  it('may not fall in level, whoever submits it', () => {
     const asked = { present, fields: [fields({ level: 'internal' })] };
     expect(asking(asked)).toThrow(code('label_too_wide'));
-    expect(asking({ ...asked, rights: ['grant'] })).toThrow(code('label_too_wide'));
-    expect(ask({ ...asked, rights: ['label'] }).own.level).toBe('internal');
+    expect(asking({ ...asked, rights: ['grant', 'label'] })).toThrow(code('label_too_wide'));
   });
 
-  it('may not lose a compartment without label', () => {
+  it('may not lose a compartment, whoever submits it', () => {
     const asked = { present, fields: [fields({ compartments: ['heron', 'legal'] })] };
     expect(asking(asked)).toThrow(code('label_too_wide'));
-    expect(ask({ ...asked, rights: ['label'] }).own.compartments).toEqual(['heron', 'legal']);
+    expect(asking({ ...asked, rights: ['label'] })).toThrow(code('label_too_wide'));
   });
 
-  it('may not lose a deny without grant', () => {
+  it('may not lose a deny, whoever submits it', () => {
     const asked = { present, fields: [fields({ entries: [deny(BOB)] })] };
     expect(asking(asked)).toThrow(code('label_too_wide'));
-    expect(ask({ ...asked, rights: ['grant'] }).own.entries).toMatchObject([{ principal: 2 }]);
+    expect(asking({ ...asked, rights: ['grant'] })).toThrow(code('label_too_wide'));
   });
 
   it('may not have a deny shortened without grant, on either side', () => {
@@ -189,10 +193,20 @@ describe('a document that comes again', () => {
     expect(own.entries).toEqual([{ principal: principalId(2), effect: 'allow' }, denyOf(ann, 10)]);
   });
 
-  it('may not have its cut of inheritance undone without grant', () => {
+  it('may not have its cut of inheritance undone, whoever submits it', () => {
     const asked = { present, fields: [fields({ inherits: true })] };
     expect(asking(asked)).toThrow(code('label_too_wide'));
-    expect(ask({ ...asked, rights: ['grant'] }).own.inherits).toBe(true);
+    expect(asking({ ...asked, rights: ['grant'] })).toThrow(code('label_too_wide'));
+  });
+
+  it('may not gain an allow, whoever submits it, and may keep those it has', () => {
+    const more = {
+      present,
+      fields: [fields({ entries: [allow(BOB), allow(ANN), deny(ANN, { validFrom: 10, validUntil: 20 })] })],
+    };
+    expect(asking({ ...more, rights: ['grant'] })).toThrow(code('label_too_wide'));
+    const same = [fields({ entries: [allow(BOB), deny(ANN, { validFrom: 10, validUntil: 20 })] })];
+    expect(ask({ present, fields: same }).own.entries).toHaveLength(2);
   });
 
   it('counts a level that is no longer known as above all', () => {
