@@ -8,7 +8,7 @@ import type { Submission } from '../../src/ingest/submission.ts';
 import { documentId } from '../../src/policy/ids.ts';
 import type { Authority } from '../../src/store/authority.ts';
 import { Directory } from '../../src/store/directory.ts';
-import { addAccounts, collect, markdown, openTestIngest, type TestIngest } from '../helpers/ingest.ts';
+import { addAccounts, markdown, openTestIngest, type TestIngest } from '../helpers/ingest.ts';
 
 let test: TestIngest;
 /** Holds `ingest`, `label` and `grant` on /team. */
@@ -78,24 +78,28 @@ describe('Whoever submits a document', () => {
   });
 
   it('writes nothing more once they may not', async () => {
-    let asked = 0;
+    let disabled = false;
     const renew = async () => {
-      asked += 1;
-      if (asked > 1) throw new BulkheadError('subject_disabled', 'Your account is disabled.');
+      if (disabled) throw new BulkheadError('subject_disabled', 'Your account is disabled.');
       return lead;
     };
+    let firstIsDone: () => void = () => {};
+    const firstDone = new Promise<void>((resolve) => {
+      firstIsDone = resolve;
+    });
     const documents = async function* () {
-      for (let i = 0; i < 3; i += 1) {
-        yield team(`late-${i}.md`, `Document number ${i}.`);
-        await new Promise((resolve) => setTimeout(resolve, 400));
-      }
+      yield team('late-0.md', 'Document number 0.');
+      await firstDone;
+      yield team('late-1.md', 'Document number 1.');
+      yield team('late-2.md', 'Document number 2.');
     };
-    const results = await collect(ingestMany(test.parts, { authority: lead, renew }, documents()));
-    expect(results.map(({ status, error }) => error?.code ?? status)).toEqual([
-      'created',
-      'subject_disabled',
-      'subject_disabled',
-    ]);
+    const outcomes: string[] = [];
+    for await (const result of ingestMany(test.parts, { authority: lead, renew }, documents())) {
+      outcomes.push(result.error?.code ?? result.status);
+      disabled = true;
+      firstIsDone();
+    }
+    expect(outcomes).toEqual(['created', 'subject_disabled', 'subject_disabled']);
     expect(await levelOf('late-1.md')).toBeUndefined();
   });
 });
