@@ -11,7 +11,8 @@ const home = (name, library, ...homes) => ({
   name,
   severity: 'error',
   from: { path: `^${root}/`, pathNot: homes.map((file) => `^${root}/${file}`) },
-  to: { path: `(^|/)node_modules/(${library})(/|$)` },
+  // by its place, or, where it is not installed, by its name
+  to: { path: [`(^|/)node_modules/(${library})(/|$)`, `^(${library})(/|$)`] },
 });
 
 module.exports = {
@@ -26,12 +27,42 @@ module.exports = {
     only('index-knows-policy', ['index'], ['policy', 'errors', 'store']),
     only('identity-knows-store', ['identity'], ['policy', 'store', 'errors']),
     only('audit-knows-store', ['audit'], ['policy', 'store', 'errors']),
-    only('ingest-knows-the-core', ['ingest'], ['policy', 'store', 'index', 'embed', 'guard', 'audit', 'errors']),
-    only('retrieve-knows-the-core', ['retrieve'], ['policy', 'store', 'index', 'embed', 'guard', 'audit', 'errors']),
+    only(
+      'ingest-knows-the-core',
+      ['ingest'],
+      ['policy', 'store', 'index', 'embed', 'guard', 'audit', 'errors'],
+    ),
+    only(
+      'retrieve-knows-the-core',
+      ['retrieve'],
+      ['policy', 'store', 'index', 'embed', 'guard', 'audit', 'errors'],
+    ),
     only('admin-knows-the-core', ['admin'], ['policy', 'store', 'guard', 'audit', 'errors']),
     only('ui-shows-released-content', ['ui'], ['identity', 'retrieve', 'admin', 'http', 'policy', 'errors']),
-    only('http-knows-services', ['http'], ['identity', 'ingest', 'retrieve', 'admin', 'audit', 'ui', 'policy', 'errors', 'telemetry', 'store']),
-    only('cli-knows-services', ['cli'], ['identity', 'ingest', 'retrieve', 'admin', 'audit', 'http', 'dev', 'config', 'policy', 'store', 'errors', 'assembly', 'embed']),
+    only(
+      'http-knows-services',
+      ['http'],
+      ['identity', 'ingest', 'retrieve', 'admin', 'audit', 'ui', 'policy', 'errors', 'telemetry', 'store'],
+    ),
+    only(
+      'cli-knows-services',
+      ['cli'],
+      [
+        'identity',
+        'ingest',
+        'retrieve',
+        'admin',
+        'audit',
+        'http',
+        'dev',
+        'config',
+        'policy',
+        'store',
+        'errors',
+        'assembly',
+        'embed',
+      ],
+    ),
     {
       name: 'index-adapters-only-through-the-port',
       severity: 'error',
@@ -62,12 +93,20 @@ module.exports = {
     home('jose-and-openid-client-live-in-identity', 'jose|openid-client', 'identity/', 'dev/'),
     home('oidc-provider-lives-in-dev', 'oidc-provider', 'dev/'),
     home('hono-lives-in-http-and-ui', 'hono|@hono', 'http/', 'ui/', 'dev/'),
-    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true, dependencyTypesNot: ['type-only'] } },
+    {
+      name: 'no-cycles',
+      severity: 'error',
+      from: {},
+      to: { circular: true, dependencyTypesNot: ['type-only'] },
+    },
   ],
   options: {
     tsPreCompilationDeps: 'specify',
     doNotFollow: { path: 'node_modules' },
     tsConfig: { fileName: 'tsconfig.json' },
-    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default', 'types'] },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'node', 'default', 'types'],
+    },
   },
 };

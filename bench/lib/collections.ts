@@ -8,7 +8,7 @@ export interface BenchDocument {
   readonly text: string;
 }
 
-export interface Question {
+interface Question {
   readonly id: string;
   readonly text: string;
 }

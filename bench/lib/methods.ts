@@ -34,10 +34,7 @@ export interface Score {
 }
 
 /** Documents in the order of their best chunk. */
-export function documentsOf(
-  hits: readonly Hit[],
-  externalIds: ReadonlyMap<string, string>,
-): readonly string[] {
+function documentsOf(hits: readonly Hit[], externalIds: ReadonlyMap<string, string>): readonly string[] {
   return [...new Set(hits.map(({ documentId }) => externalIds.get(documentId) ?? ''))];
 }
 

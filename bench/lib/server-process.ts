@@ -15,6 +15,8 @@ export interface ServerProcess {
   readonly readyMs: number;
   /** Resident memory in MiB: now, and the most there ever was. */
   memory(): { readonly now: number; readonly peak: number };
+  /** The end of what it wrote, for when something went wrong. */
+  said(): string;
   stop(signal?: 'SIGTERM' | 'SIGKILL'): Promise<void>;
 }
 
@@ -34,19 +36,24 @@ export async function startServer(environment: Readonly<Record<string, string>>)
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const said: Buffer[] = [];
-  child.stdout.on('data', (data: Buffer) => said.push(data));
-  child.stderr.on('data', (data: Buffer) => said.push(data));
+  const kill = () => child.kill('SIGKILL');
+  process.once('exit', kill);
+  child.once('exit', () => process.off('exit', kill));
+  const output: Buffer[] = [];
+  child.stdout.on('data', (data: Buffer) => output.push(data));
+  child.stderr.on('data', (data: Buffer) => output.push(data));
+  const said = () => Buffer.concat(output).toString('utf8').slice(-2000);
   while (!(await isReady(url))) {
     if (child.exitCode !== null || performance.now() - began > LONGEST_START_MS) {
       child.kill('SIGKILL');
-      throw new Error(`the server did not start: ${Buffer.concat(said).toString('utf8').slice(-2000)}`);
+      throw new Error(`the server did not start: ${said()}`);
     }
     await setTimeout(POLL_MS);
   }
   return {
     url,
     readyMs: performance.now() - began,
+    said,
     memory: () => memoryOf(child),
     stop: (signal = 'SIGTERM') => stop(child, signal),
   };

@@ -70,10 +70,14 @@ export async function measureMemory(
     const ended = batch.finally(() => {
       running = false;
     });
+    // looked at below, when the last question was answered
+    ended.catch(() => {});
     for (let i = 0; running; i += 1) await ask(server, reader, questions[i % questions.length] ?? '');
     await ended;
     const { now: afterIngest, peak } = server.memory();
     return { started, afterQueries, afterIngest, peak };
+  } catch (error) {
+    throw new Error(`the server said: ${server.said()}`, { cause: error });
   } finally {
     await server.stop();
     issuer.close();

@@ -10,6 +10,7 @@ import { type RedactionPolicy, redactionPolicy } from '../guard/redaction-policy
 import { PgvectorCollections } from '../index/pgvector-collections.ts';
 import type { VectorIndex } from '../index/vector-index.ts';
 import { Indexer } from '../ingest/indexer.ts';
+import { ParsePool } from '../ingest/parsers/parse-pool.ts';
 import type { IngestParts } from '../ingest/submission.ts';
 import { documentId, type Instant, instant, tenantId } from '../policy/ids.ts';
 import type { LabelScheme } from '../policy/label.ts';
@@ -76,6 +77,7 @@ export async function openCore(
   const audit = openAudit(config, database, log, auditKey, checkpointsFile);
   const indexer = openIndexer(database, index, embedder, log);
   const lag = new IndexLagMeter(database, now);
+  const parser = new ParsePool();
   const parts = { database, scheme, audit, redaction };
   return {
     config,
@@ -98,11 +100,11 @@ export async function openCore(
       drift: createDriftWatch(database, driftAlarms(audit, log)),
       indexLag: () => lag.read(),
     },
-    ingest: { ...parts, embedder, indexer, newDocumentId: () => documentId(randomUUID()) },
+    ingest: { ...parts, parser, embedder, indexer, newDocumentId: () => documentId(randomUUID()) },
     admin: parts,
     close: async () => {
       await audit.close();
-      await embedder.close();
+      await Promise.all([parser.close(), embedder.close()]);
     },
   };
 }
@@ -111,7 +113,7 @@ export function now(): Instant {
   return instant(Date.now());
 }
 
-export function labelScheme({ policy }: Config): LabelScheme {
+function labelScheme({ policy }: Config): LabelScheme {
   return {
     levels: policy.levels.map(({ name, acr, maxAuthAgeSeconds, maxDirectoryAgeSeconds }, rank) => ({
       name,

@@ -90,12 +90,7 @@ async function isOtherwise(client: ApiClient, { path, access }: ContainerDefinit
   }
 }
 
-function comparableDefinition({
-  level,
-  compartments,
-  inherits,
-  entries,
-}: ContainerDefinition['access']): string {
+function comparableDefinition({ level, compartments, inherits, entries }: AccessFields): string {
   const label = { level: level ?? null, compartments };
   const listed = entries.map(({ validFrom: from, validUntil: until, ...entry }) => ({
     ...entry,

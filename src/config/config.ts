@@ -40,7 +40,7 @@ const fileSchema = z.strictObject({
   signIn: signInSchema.optional(),
 });
 
-export type IssuerConfig = z.infer<typeof issuerSchema>;
+type IssuerConfig = z.infer<typeof issuerSchema>;
 
 export interface Config {
   readonly production: boolean;

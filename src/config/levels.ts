@@ -31,7 +31,6 @@ export const policySchema = z
     path: ['levels'],
   });
 
-export type LevelConfig = z.infer<typeof levelSchema>;
 export type PolicyConfig = z.infer<typeof policySchema>;
 
 /** What holds without a `bulkhead.yaml` of one's own. */

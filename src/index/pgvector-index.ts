@@ -46,13 +46,14 @@ export class PgvectorIndex implements VectorIndex {
   async search(request: SearchRequest): Promise<SearchResult> {
     const { tenant, dense, limit } = request;
     this.#requireDimension(dense);
-    const rows = await this.#ask<HitRow>(
+    const [found] = await this.#ask<{ hits: string | null }>(
       tenant,
-      sql`select list, chunk_id, document_id, class_id, version, score
+      sql`select string_agg(concat_ws(' ', list, chunk_id, document_id, class_id, version, score), ';') as hits
         from bulkhead.search_chunks(${tenant}, ${this.#space.fingerprint}, ${classes(request.visible)},
           ${request.documents ? [...request.documents] : null}, ${vectorText(dense)}::public.vector,
           ${[...request.terms]}, ${limit})`,
     );
+    const rows = parseHits(found?.hits ?? '');
     return { dense: hitsOf(rows, 'dense'), sparse: hitsOf(rows, 'sparse') };
   }
 
@@ -184,6 +185,22 @@ function pointOf(row: PointRow): IndexedPoint {
     version: row.version,
     classId: classId(row.class_id),
   };
+}
+
+/** Hundreds of short rows in one text: as rows, they take the client a tenth of the time of the search to read. */
+function parseHits(text: string): readonly HitRow[] {
+  if (text === '') return [];
+  return text.split(';').map((row) => {
+    const [list, chunk, document = '', cls, version, score] = row.split(' ');
+    return {
+      list: list === 'dense' ? 'dense' : 'sparse',
+      chunk_id: Number(chunk),
+      document_id: document,
+      class_id: Number(cls),
+      version: Number(version),
+      score: Number(score),
+    };
+  });
 }
 
 function hitsOf(rows: readonly HitRow[], list: HitRow['list']): readonly Hit[] {

@@ -1,11 +1,9 @@
 import { type Instant, instant } from '../policy/ids.ts';
 import type { Received } from './1-receive.ts';
 import { type AccessFields, readAccessFields } from './parsers/access-fields.ts';
-import { decode } from './parsers/decode.ts';
 import type { ParsedDocument } from './parsers/document.ts';
-import { readFrontMatter } from './parsers/front-matter.ts';
 import { essence } from './parsers/media-type.ts';
-import { parse } from './parsers/parse.ts';
+import type { DocumentParser } from './parsers/parse-pool.ts';
 
 /** A submission with its text in blocks. */
 export interface Parsed extends Received {
@@ -23,10 +21,10 @@ export interface Parsed extends Received {
 const PARSER_VERSION = 1;
 const LONGEST_TITLE = 500;
 
-/** @throws BulkheadError of the decoder, the parser or the access fields */
-export function parseSubmission(received: Received): Parsed {
+/** @throws BulkheadError of the parser or the access fields */
+export async function parseSubmission(received: Received, parser: DocumentParser): Promise<Parsed> {
   const { submission } = received;
-  const document = parse(decode(submission.bytes), submission.mediaType);
+  const document = await parser.parse(submission.bytes, submission.mediaType);
   const mediaType = essence(submission.mediaType);
   const title = submission.title ?? document.title ?? submission.name ?? submission.externalId;
   return {
@@ -42,12 +40,16 @@ export function parseSubmission(received: Received): Parsed {
 
 /**
  * What is said about access, the document itself not parsed: enough to tell whether a submission of the same bytes
- * changes anything.
+ * changes anything. Front matter alone can be made to take seconds, so that the parser reads it, too.
+ * @throws BulkheadError of the parser or the access fields
  */
-export function readAccess(received: Received): readonly AccessFields[] {
+export async function readAccess(
+  received: Received,
+  parser: DocumentParser,
+): Promise<readonly AccessFields[]> {
   const { bytes, mediaType } = received.submission;
   const hasFrontMatter = essence(mediaType) === 'text/markdown' && bytes[0] !== 0;
-  return accessOf(received, hasFrontMatter ? readFrontMatter(decode(bytes)).data : undefined);
+  return accessOf(received, hasFrontMatter ? await parser.readFrontMatter(bytes) : undefined);
 }
 
 function accessOf({ submission }: Received, frontMatter: unknown): readonly AccessFields[] {

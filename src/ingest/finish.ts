@@ -1,5 +1,7 @@
 /** Stage 7 and the index, for what is ready at one time. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BulkheadError } from '../errors.ts';
+import type { DocumentId } from '../policy/ids.ts';
 import { ManagedDocuments } from '../store/documents.ts';
 import { type Received, receive } from './1-receive.ts';
 import { type Embedded, embed } from './6-embed.ts';
@@ -8,7 +10,10 @@ import { PrincipalNames, prepare } from './prepare.ts';
 import { failed, type IngestParts, type IngestResult, type Step, type Submitter } from './submission.ts';
 
 /** A document that others keep changing is given up after this many tries. */
-const MOST_TRIES = 3;
+const MOST_TRIES = 8;
+/** Five seconds in all. */
+const MOST_DRAINS = 100;
+const BETWEEN_DRAINS_MS = 50;
 
 /** Writes what is to be written, waits for the index, and returns the results in the order of the steps. */
 export async function finish(
@@ -82,16 +87,30 @@ async function awaitIndex(
   { indexer }: IngestParts,
   results: readonly IngestResult[],
 ): Promise<readonly IngestResult[]> {
-  const changed = results.flatMap(({ status, documentId }) =>
-    documentId === undefined || status === 'unchanged' || status === 'failed' ? [] : [documentId],
+  const changed = results.flatMap(({ status, documentId: document, version }) =>
+    document === undefined || version === undefined || status === 'unchanged' || status === 'failed'
+      ? []
+      : [{ document, version }],
   );
   if (changed.length === 0) return results;
-  await indexer.drain().catch(() => {});
-  const pending = await indexer.pending(changed);
+  const pending = await drainUntilTaken(indexer, changed);
   return results.map((result) => {
     if (result.documentId === undefined || !pending.has(result.documentId)) return result;
     return { ...result, ...failed(result, stillPending()) };
   });
+}
+
+/** Another process may be draining the same documents; it is given its time. */
+async function drainUntilTaken(
+  indexer: IngestParts['indexer'],
+  changed: Parameters<IngestParts['indexer']['pending']>[0],
+): Promise<ReadonlyMap<DocumentId, 'under-way' | 'failed'>> {
+  for (let tries = 1; ; tries += 1) {
+    await indexer.drain().catch(() => {});
+    const pending = await indexer.pending(changed);
+    if (tries === MOST_DRAINS || ![...pending.values()].includes('under-way')) return pending;
+    await sleep(BETWEEN_DRAINS_MS);
+  }
 }
 
 function stillPending(): BulkheadError {

@@ -53,9 +53,11 @@ export class Indexer {
     await this.#run(true);
   }
 
-  /** Those among these that the index has not heard of yet. */
-  pending(documents: readonly DocumentId[]): Promise<ReadonlySet<DocumentId>> {
-    return this.#outbox.pending(documents);
+  /** Those among these versions that the index has not taken yet: somebody is at it, or it failed and waits. */
+  pending(
+    versions: readonly { readonly document: DocumentId; readonly version: number }[],
+  ): Promise<ReadonlyMap<DocumentId, 'under-way' | 'failed'>> {
+    return this.#outbox.unpublished(versions);
   }
 
   async #run(takeOver: boolean): Promise<void> {

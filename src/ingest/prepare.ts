@@ -61,7 +61,7 @@ async function parseToSplit(
   received: Received,
 ): Promise<Split> {
   const { redaction, embedder } = parts;
-  const parsed = parseSubmission(received);
+  const parsed = await parseSubmission(received, parts.parser);
   const inspected = inspect(parsed, redaction);
   const labelled = label(await labelRequest(parts, submitter, names, received, parsed.access));
   const chunks = await split(parsed, {
@@ -98,7 +98,8 @@ async function withoutParsing(
 ): Promise<Step<Split> | undefined> {
   const { present } = received;
   if (present === undefined || !isSameContent(received, present)) return undefined;
-  const labelled = label(await labelRequest(parts, submitter, names, received, readAccess(received)));
+  const fields = await readAccess(received, parts.parser);
+  const labelled = label(await labelRequest(parts, submitter, names, received, fields));
   if (accessKey(labelled.own) === accessKey(present.access))
     return { kind: 'result', result: resultOf(received, present, 'unchanged') };
   if (isMaskedOtherwise(parts, received, present, labelled)) return undefined;

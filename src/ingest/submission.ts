@@ -9,6 +9,7 @@ import type { Authority } from '../store/authority.ts';
 import type { Database } from '../store/database.ts';
 import type { Indexer } from './indexer.ts';
 import type { AccessFields } from './parsers/access-fields.ts';
+import type { DocumentParser } from './parsers/parse-pool.ts';
 
 export interface Submission {
   /** Names where the document comes from, such as `folder` or `order-sync`. */
@@ -58,6 +59,7 @@ export interface IngestParts {
   readonly database: Database;
   readonly scheme: LabelScheme;
   readonly redaction: Pick<RedactionPolicy, 'indexedWithout'>;
+  readonly parser: DocumentParser;
   readonly embedder: Pick<Embedder, 'fingerprint' | 'maxTokens' | 'embedPassages' | 'countTokens'>;
   readonly indexer: Pick<Indexer, 'drain' | 'pending'>;
   readonly audit: Pick<AuditLog, 'appendWithin'>;

@@ -5,7 +5,7 @@
 import type { Instant } from './ids.ts';
 
 /** What a level asks of the caller's session before anything so labelled is released. */
-export interface Safeguards {
+interface Safeguards {
   /** Accepted authentication context classes; absent = any. */
   readonly acr?: readonly string[] | undefined;
   /** Longest time since the caller last authenticated. */
@@ -14,7 +14,7 @@ export interface Safeguards {
   readonly maxDirectoryAgeSeconds?: number | undefined;
 }
 
-export interface Level {
+interface Level {
   readonly name: string;
   /** Position in the scheme: 0 is the lowest. */
   readonly rank: number;

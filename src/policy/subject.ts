@@ -14,7 +14,7 @@ export interface UserPart {
 }
 
 /** How far an admin lets a service act for people. Containers are class ids; the root's means the tenant. */
-export interface ActorCeiling extends Label {
+interface ActorCeiling extends Label {
   readonly containers: ReadonlySet<ClassId>;
 }
 

@@ -1,7 +1,7 @@
 import type { ClassId } from './ids.ts';
 
 /** Inclusive on both ends. */
-export interface ClassRange {
+interface ClassRange {
   readonly from: number;
   readonly to: number;
 }

@@ -98,7 +98,7 @@ export function listDocuments(
 }
 
 /** The answer for a document that is not there, or not there for this caller. */
-export function documentNotFound(): BulkheadError {
+function documentNotFound(): BulkheadError {
   return new BulkheadError('not_found', 'There is no such document, or you may not see it.');
 }
 

@@ -9,7 +9,7 @@ import { hydrate } from './4-hydrate.ts';
 import type { Authorized, Candidate, Hydrated, Searched } from './stages.ts';
 
 /** A passage that all three enforcers let through, with the label it was decided on. */
-export interface Judged extends Candidate {
+interface Judged extends Candidate {
   readonly passage: StoredPassage;
   readonly label: Label;
 }

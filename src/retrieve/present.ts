@@ -28,7 +28,7 @@ export interface LabelView {
   readonly compartments: readonly string[];
 }
 
-export function labelView(scheme: LabelScheme, label: Label): LabelView {
+function labelView(scheme: LabelScheme, label: Label): LabelView {
   const level = scheme.levels[label.rank]?.name ?? 'unknown';
   return { level, compartments: [...label.compartments].sort() };
 }

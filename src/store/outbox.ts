@@ -111,6 +111,25 @@ export class Outbox {
     });
   }
 
+  /**
+   * Those among these versions that readers or the index do not have yet; what others have done to the documents
+   * since is not waited for, moves aside.
+   */
+  unpublished(
+    versions: readonly { readonly document: DocumentId; readonly version: number }[],
+  ): Promise<ReadonlyMap<DocumentId, 'under-way' | 'failed'>> {
+    return this.#run(async (trx) => {
+      const { rows } = await sql<{ id: string; has_failed: boolean }>`
+        select o.document_id as id, bool_or(o.last_error is not null) as has_failed
+        from unnest(${versions.map(({ document }) => document)}::uuid[],
+          ${versions.map(({ version }) => version)}::int[]) as w (id, version)
+        join bulkhead.document d on d.id = w.id join bulkhead.outbox o on o.document_id = w.id
+        where o.operation = 'move' or d.version < w.version
+        group by o.document_id`.execute(trx);
+      return new Map(rows.map(({ id, has_failed }) => [documentId(id), has_failed ? 'failed' : 'under-way']));
+    });
+  }
+
   /** The documents as they are now; one that was deleted is missing. */
   versionsToIndex(documents: readonly DocumentId[]): Promise<readonly VersionToIndex[]> {
     return this.#run(async (trx) => {

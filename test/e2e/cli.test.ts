@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   type Environment,
   type Finished,
@@ -12,6 +12,9 @@ import {
   start,
   stop,
 } from '../helpers/command.ts';
+
+// each command is a process, and the machine may be busy
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 let folder: string;
 let env: Environment;
@@ -60,7 +63,7 @@ beforeAll(async () => {
   env = { BULKHEAD_DATA: join(folder, 'data'), PORT: String(port) };
   url = `http://127.0.0.1:${port}`;
   server = await serve(env);
-}, 120_000);
+});
 
 afterAll(async () => {
   if (server !== undefined) await stop(server);
@@ -87,7 +90,7 @@ describe('a command on a terminal or in a script', () => {
     });
   });
 
-  it.each([
+  it.concurrent.each([
     ['that there is not', ['frobnicate'], /unknown command 'frobnicate'/],
     ['without its argument', ['retrieve'], /missing required argument 'question'/],
     ['with an option it has not', ['token', '--lifelong'], /unknown option '--lifelong'/],
@@ -279,7 +282,7 @@ describe('while a server has the data folder', () => {
     expect(stderr).toBe(`Using the server at ${url}.\n`);
   });
 
-  it.each([
+  it.concurrent.each([
     ['nobody to act as', ['retrieve', 'x'], {}, 'missing_token'],
     ['an account that is not there', ['retrieve', 'x', '--as', 'nobody'], {}, 'subject_unknown'],
     ['a token that is none', ['retrieve', 'x'], { BULKHEAD_TOKEN: 'abc' }, 'invalid_token'],
@@ -351,9 +354,10 @@ describe('when no server runs', () => {
   });
 
   it('the same command gives the same answer in its own process, and says so when asked', async () => {
-    expect(await ask('What are the salary bands for 2027?', 'anna.keller')).toEqual(answered);
-    const { code, stderr } = await bulkhead('doctor', '--as', 'stefan.wolf', '--verbose');
+    const args = ['What are the salary bands for 2027?', '--as', 'anna.keller', '--json', '--verbose'];
+    const { code, stdout, stderr } = await bulkhead('retrieve', ...args);
     expect(code).toBe(0);
+    expect((JSON.parse(stdout) as { passages: Passage[] }).passages).toEqual(answered);
     expect(stderr).toMatch(/^No server has the data folder .*; working on it in this process\.\n$/);
   });
 

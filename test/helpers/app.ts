@@ -28,6 +28,7 @@ import { PgvectorCollections } from '../../src/index/pgvector-collections.ts';
 import { doctor } from '../../src/ingest/doctor.ts';
 import { Indexer } from '../../src/ingest/indexer.ts';
 import { ingestMany, ingestOne } from '../../src/ingest/ingest.ts';
+import { ParsePool } from '../../src/ingest/parsers/parse-pool.ts';
 import { provisionPeople, provisionRights } from '../../src/ingest/provision.ts';
 import { removeDocument } from '../../src/ingest/remove.ts';
 import type { IngestParts, Submission, Submitter } from '../../src/ingest/submission.ts';
@@ -102,7 +103,8 @@ export async function openTestApp(
   const refusals: Refusal[] = [];
   const signIns: SignInEvent[] = [];
   const logLines: string[] = [];
-  const services = change(await realServices(store, embedder, idp, refusals, signIns));
+  const parser = new ParsePool();
+  const services = change(await realServices(store, embedder, parser, idp, refusals, signIns));
   app = createApp(services, {
     version: '0.1.0',
     publicUrl: new URL(url),
@@ -148,7 +150,7 @@ export async function openTestApp(
     close: async () => {
       await app?.close();
       await server.close();
-      await Promise.all([embedder.close(), store.close()]);
+      await Promise.all([parser.close(), embedder.close(), store.close()]);
       await rm(folder, { recursive: true, force: true });
     },
   };
@@ -204,6 +206,7 @@ function profileOf({ name, issuer }: { name: string; issuer: string }): IssuerPr
 async function realServices(
   store: TestAudit,
   embedder: Embedder,
+  parser: ParsePool,
   idp: DevIdentityProviders,
   refusals: Refusal[],
   signIns: SignInEvent[],
@@ -224,6 +227,7 @@ async function realServices(
   const indexer = new Indexer({ database, index, fingerprint: embedder.fingerprint, onFailure: () => {} });
   const ingestParts: IngestParts = {
     ...parts,
+    parser,
     embedder,
     indexer,
     newDocumentId: () => documentId(randomUUID()),

@@ -14,7 +14,7 @@ export const user = (name: string) => `user:workforce|${name}`;
 export const group = (name: string) => `group:workforce|${name}`;
 export const service = (name: string) => `service:workforce|${name}`;
 
-export interface RecordedEvent {
+interface RecordedEvent {
   readonly kind: string;
   readonly body: Record<string, unknown>;
 }
@@ -138,7 +138,7 @@ async function addRights({ database, admin }: TestAudit): Promise<void> {
 }
 
 /** A live document of one passage, in the container's own class. */
-export async function addDocument({ database }: TestAudit, path: string): Promise<string> {
+async function addDocument({ database }: TestAudit, path: string): Promise<string> {
   const id = randomUUID();
   await asSuperuser(
     database,

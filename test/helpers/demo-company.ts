@@ -20,7 +20,7 @@ import { createLog } from '../../src/telemetry/log.ts';
 import { asSuperuser } from './policy-tables.ts';
 
 /** One document of the demo company, by the name that the specification gives it. */
-export interface DemoDocument {
+interface DemoDocument {
   readonly id: string;
   readonly class: ClassId;
 }

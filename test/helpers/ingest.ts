@@ -6,6 +6,7 @@ import { redactionPolicy } from '../../src/guard/redaction-policy.ts';
 import { PgvectorCollections } from '../../src/index/pgvector-collections.ts';
 import type { IndexedPoint, VectorIndex } from '../../src/index/vector-index.ts';
 import { Indexer } from '../../src/ingest/indexer.ts';
+import { ParsePool } from '../../src/ingest/parsers/parse-pool.ts';
 import type { IngestParts, IngestResult, Submission } from '../../src/ingest/submission.ts';
 import { documentId } from '../../src/policy/ids.ts';
 import type { Database } from '../../src/store/database.ts';
@@ -44,6 +45,7 @@ export async function openTestIngest(
     fingerprint: embedder.fingerprint,
     onFailure: (_, error) => indexFailures.push(error),
   });
+  const parser = new ParsePool();
   const parts: IngestParts = {
     database,
     scheme: TEST_SCHEME,
@@ -54,6 +56,7 @@ export async function openTestIngest(
         alwaysMask: rank === 3 ? ['email', ...SECRETS] : SECRETS,
       })),
     ),
+    parser,
     embedder,
     indexer,
     audit: audit.log,
@@ -70,6 +73,7 @@ export async function openTestIngest(
     rows: (statement) => asSuperuser(database, statement),
     points: () => index.listPoints(tenant, undefined, 100_000),
     close: async () => {
+      await parser.close();
       if (given.embedder === undefined) await embedder.close();
       await audit.close();
     },

@@ -25,7 +25,10 @@ export interface WrittenPolicy {
   readonly now: Instant;
 }
 
-/** Runs statements as the superuser, as nothing but a test and a migration can. */
+/**
+ * Runs statements as the superuser, as nothing but a test and a migration can.
+ * @returns the rows of the statement; of several, those of the last on PGlite and none on a server
+ */
 export async function asSuperuser<T = unknown>(
   database: Database,
   statements: string,

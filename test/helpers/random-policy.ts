@@ -22,7 +22,7 @@ export interface RandomPolicy {
   readonly withActor: boolean;
 }
 
-export interface RandomClass {
+interface RandomClass {
   /** Index of the parent, below its own index; the root is its own parent. */
   readonly parent: number;
   readonly inherits: boolean;

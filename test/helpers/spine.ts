@@ -157,11 +157,14 @@ async function addDocument(
   const id = randomUUID();
   const hash = createHash('sha256').update(text).digest('hex');
   const quoted = (value: string) => `'${value.replaceAll("'", "''")}'`;
-  const rows = await asSuperuser<{ id: number }>(
+  await asSuperuser(
     database,
     `insert into document (id, tenant_id, container_id, class_id, source, external_id, version, chunk_count, title, media_type, content_hash)
-       values ('${id}', ${TENANT}, ${cls}, ${cls}, 'test', '${id}', 1, 1, ${quoted(title)}, 'text/plain', '\\x${hash}');
-     insert into chunk (tenant_id, document_id, version, ordinal, text, start_offset, end_offset, tokens)
+       values ('${id}', ${TENANT}, ${cls}, ${cls}, 'test', '${id}', 1, 1, ${quoted(title)}, 'text/plain', '\\x${hash}')`,
+  );
+  const rows = await asSuperuser<{ id: number }>(
+    database,
+    `insert into chunk (tenant_id, document_id, version, ordinal, text, start_offset, end_offset, tokens)
        values (${TENANT}, '${id}', 1, 0, ${quoted(text)}, 0, ${text.length}, 1) returning id`,
   );
   const chunk = chunkId(rows[0]?.id ?? -1);

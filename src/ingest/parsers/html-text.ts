@@ -109,7 +109,7 @@ function itemText(item: Node, bounds: Bounds, depth: number): string {
 
 /** Preformatted text, white space kept. */
 export function preText(element: Element, bounds: Bounds): string {
-  return rawText(element, bounds, 0).replace(/^\n+|\s+$/g, '');
+  return rawText(element, bounds, 0).replace(/^\n+/, '').trimEnd();
 }
 
 function rawText(node: Node, bounds: Bounds, depth: number): string {

@@ -1,0 +1,3 @@
+import type { Target } from '../store/target.ts';
+
+export type Same = Target;

@@ -1,0 +1,1 @@
+import '@qdrant/js-client-rest';

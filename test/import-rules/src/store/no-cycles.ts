@@ -1,0 +1,1 @@
+import './target-of-a-cycle.ts';
