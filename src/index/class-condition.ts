@@ -15,7 +15,7 @@ export interface ClassCondition {
 // Measured (docs/decisions/0004): ranges are nearly free while few; ids let an index fetch the rows; a bit is
 // the cheapest look-up when most of the rows are read anyway.
 const MOST_RANGES = 8;
-const MOST_IDS = 400;
+const MOST_IDS = 500;
 const WIDEST_MASK_BYTES = 1_000_000;
 
 /** The fastest of three exact forms. The choice depends on the visible classes alone. */
