@@ -1,12 +1,8 @@
 /** The rows of `bulkhead.search_chunks` as one text: row by row, the driver takes a tenth of the search to read them. */
-import { sql } from 'kysely';
 import { chunkId, classId, documentId } from '../policy/ids.ts';
 import type { Hit, SearchResult } from './vector-index.ts';
 
-/** Null where there are none. The shortest text of a score reads back as the same number. */
-export const HITS_AS_TEXT = sql<string | null>`string_agg(
-  concat_ws(' ', list, chunk_id, document_id, class_id, version, score), ';')`;
-
+/** @param text rows parted by `;`, columns by a space; the shortest text of a score reads back as the same number */
 export function readHits(text: string): SearchResult {
   const lists: Record<'dense' | 'sparse', Hit[]> = { dense: [], sparse: [] };
   for (const row of text === '' ? [] : text.split(';')) {

@@ -18,7 +18,7 @@ import type { VisibilityFilter } from '../policy/visibility-filter.ts';
 import type { Database, Work } from '../store/database.ts';
 import { DatabaseError } from '../store/database-error.ts';
 import { classCondition } from './class-condition.ts';
-import { HITS_AS_TEXT, readHits } from './hit-text.ts';
+import { readHits } from './hit-text.ts';
 import type {
   EmbeddingSpace,
   IndexedPoint,
@@ -48,7 +48,7 @@ export class PgvectorIndex implements VectorIndex {
     this.#requireDimension(dense);
     const [found] = await this.#ask<{ hits: string | null }>(
       tenant,
-      sql`select ${HITS_AS_TEXT} as hits
+      sql`select string_agg(concat_ws(' ', list, chunk_id, document_id, class_id, version, score), ';') as hits
         from bulkhead.search_chunks(${tenant}, ${this.#space.fingerprint}, ${classes(request.visible)},
           ${request.documents ? [...request.documents] : null}, ${vectorText(dense)}::public.vector,
           ${[...request.terms]}, ${limit})`,
