@@ -18,7 +18,7 @@ import type { VisibilityFilter } from '../policy/visibility-filter.ts';
 import type { Database, Work } from '../store/database.ts';
 import { DatabaseError } from '../store/database-error.ts';
 import { classCondition } from './class-condition.ts';
-import { readHits } from './hit-text.ts';
+import { readHits } from './pgvector-hit-text.ts';
 import type {
   EmbeddingSpace,
   IndexedPoint,
