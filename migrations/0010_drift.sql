@@ -7,9 +7,9 @@ reset role;
 set local role bulkhead_kernel;
 set local search_path = bulkhead, public;
 
-create function probe_documents(p_documents uuid[]) returns table (id uuid, class_id int, version int)
+create function probe_documents(p_documents uuid[]) returns table (id uuid, class_id int, version int, changed_at double precision)
 language sql stable security definer set search_path = bulkhead, pg_temp as $$
-  select d.id, d.class_id, d.version from document d
+  select d.id, d.class_id, d.version, ms(d.updated_at) from document d
   where d.tenant_id = ctx_tenant() and d.id = any (p_documents)
 $$;
 revoke all on function probe_documents from public;

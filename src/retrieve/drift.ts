@@ -29,7 +29,13 @@ export interface DriftAlarms {
   failed(error: unknown): void;
 }
 
-/** A drop is lag when the epoch, the class or the version moved since the index was read; else it is drift. */
+/** A change this little before the question may have been committed after it. */
+const COMMIT_MS = 5_000;
+
+/**
+ * A drop is lag when the epoch moved, or the document has another class or version or was published or moved since
+ * the question came; else it is drift.
+ */
 export function createDriftWatch(database: Database, alarms: DriftAlarms): DriftWatch {
   let pending: Promise<void> = Promise.resolve();
   return {
@@ -59,7 +65,8 @@ async function examine(
   const samePolicy = probe.epoch.counter === epoch.counter && probe.epoch.incarnation === epoch.incarnation;
   const unchanged = (hit: Hit) => {
     const now = probe.documents.get(hit.documentId);
-    return samePolicy && now !== undefined && now.class === hit.classId && now.version === hit.version;
+    if (!samePolicy || now === undefined || now.changedAt > authority.now - COMMIT_MS) return false;
+    return now.class === hit.classId && now.version === hit.version;
   };
   alarms.lag(dropped.filter((hit) => !unchanged(hit)).length);
   const report = (enforcer: Drift['enforcer']) => (hit: Hit) =>

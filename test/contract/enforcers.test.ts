@@ -150,6 +150,15 @@ describe('Two enforcers and a judge', () => {
     expect(spine.lag()).toBe(before + 1);
   });
 
+  it('count a drop as lag, not drift, when the document was published while the question was answered', async () => {
+    const text = 'The harbour master keeps the launch code in a drawer.';
+    const fresh = await spine.add(spine.classes.closed, text);
+    await asSuperuser(spine.database, `update document set updated_at = now() where id = '${fresh.id}'`);
+    expect(await ask(unfiltered())).not.toContain(text);
+    expect(spine.drifts.map(({ document }) => document)).not.toContain(fresh.id);
+    await spine.remove(fresh);
+  });
+
   it('score the rest as if a dropped passage had never been found', async () => {
     const scores = async () => {
       const { content } = await retrieve(spine.parts, spine.ann, {

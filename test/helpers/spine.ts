@@ -159,8 +159,8 @@ async function addDocument(
   const quoted = (value: string) => `'${value.replaceAll("'", "''")}'`;
   await asSuperuser(
     database,
-    `insert into document (id, tenant_id, container_id, class_id, source, external_id, version, chunk_count, title, media_type, content_hash)
-       values ('${id}', ${TENANT}, ${cls}, ${cls}, 'test', '${id}', 1, 1, ${quoted(title)}, 'text/plain', '\\x${hash}')`,
+    `insert into document (id, tenant_id, container_id, class_id, source, external_id, version, chunk_count, title, media_type, content_hash, updated_at)
+       values ('${id}', ${TENANT}, ${cls}, ${cls}, 'test', '${id}', 1, 1, ${quoted(title)}, 'text/plain', '\\x${hash}', now() - interval '1 hour')`,
   );
   const rows = await asSuperuser<{ id: number }>(
     database,
