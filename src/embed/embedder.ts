@@ -20,6 +20,12 @@ import { openPool, type WorkerPool } from './worker-pool.ts';
 /** Texts whose tokens are counted in one request. */
 const COUNT_BATCH = 64;
 
+/**
+ * Texts sent to a worker in one request, whatever it computes together: it has work while the main thread, which is
+ * also the embedded database, is busy for tens of milliseconds.
+ */
+const TEXTS_PER_REQUEST = 8;
+
 const HUB = 'https://huggingface.co';
 
 export interface Embedder {
@@ -129,8 +135,9 @@ class WorkerEmbedder implements Embedder {
   async embedPassages(texts: readonly string[]): Promise<Float32Array[]> {
     if (texts.some(isBlank)) throw new BulkheadError('internal', 'A blank passage cannot be embedded.');
     const vectors = new Array<Float32Array>(texts.length);
-    const batches = batchesByLength(texts, this.#batchSize);
-    await Promise.all(batches.map((batch) => this.#embedBatch(texts, batch, vectors)));
+    const perRequest = this.#batchSize * Math.ceil(TEXTS_PER_REQUEST / this.#batchSize);
+    const requests = batchesByLength(texts, perRequest);
+    await Promise.all(requests.map((positions) => this.#embedSome(texts, positions, vectors)));
     return vectors;
   }
 
@@ -147,15 +154,17 @@ class WorkerEmbedder implements Embedder {
     await Promise.all([this.#query.close(), this.#ingest.close()]);
   }
 
-  /** @param batch positions in `texts`, and so in `vectors` */
-  async #embedBatch(
+  /** @param positions in `texts`, and so in `vectors` */
+  async #embedSome(
     texts: readonly string[],
-    batch: readonly number[],
+    positions: readonly number[],
     vectors: Float32Array[],
   ): Promise<void> {
-    const prefixed = batch.map((position) => this.#spec.passagePrefix + (texts[position] ?? ''));
-    const values = vectorsOf(await this.#ingest.run({ kind: 'embed', texts: prefixed }));
-    for (const [row, position] of batch.entries()) {
+    const prefixed = positions.map((position) => this.#spec.passagePrefix + (texts[position] ?? ''));
+    const values = vectorsOf(
+      await this.#ingest.run({ kind: 'embed', texts: prefixed, batch: this.#batchSize }),
+    );
+    for (const [row, position] of positions.entries()) {
       vectors[position] = values.slice(row * this.dimension, (row + 1) * this.dimension);
     }
   }

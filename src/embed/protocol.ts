@@ -11,6 +11,8 @@ export interface WorkerInput {
 export interface WorkerRequest {
   readonly kind: 'embed' | 'count';
   readonly texts: readonly string[];
+  /** How many texts the model computes together; default all. */
+  readonly batch?: number;
 }
 
 export type WorkerAnswer =

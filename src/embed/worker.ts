@@ -23,13 +23,30 @@ async function openModel({ spec, threads }: WorkerInput): Promise<EmbeddingModel
   return loadModel(spec, threads);
 }
 
-async function answer(model: EmbeddingModel, { kind, texts }: WorkerRequest): Promise<WorkerReply> {
+async function answer(model: EmbeddingModel, { kind, texts, batch }: WorkerRequest): Promise<WorkerReply> {
   try {
     if (kind === 'count') return { kind: 'counts', counts: model.count(texts) };
-    return { kind: 'vectors', values: await model.embed(texts) };
+    return { kind: 'vectors', values: await embedInBatches(model, texts, batch ?? texts.length) };
   } catch (error) {
     return { kind: 'failed', message: messageOf(error) };
   }
+}
+
+async function embedInBatches(
+  model: EmbeddingModel,
+  texts: readonly string[],
+  size: number,
+): Promise<Float32Array> {
+  const parts: Float32Array[] = [];
+  for (let start = 0; start < texts.length; start += size)
+    parts.push(await model.embed(texts.slice(start, start + size)));
+  const values = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    values.set(part, offset);
+    offset += part.length;
+  }
+  return values;
 }
 
 function refusal(error: unknown): WorkerReply {
