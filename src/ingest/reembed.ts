@@ -1,5 +1,6 @@
 /** Another embedding model: a second collection is filled beside the live one, then the two change places. */
 import type { Embedder } from '../embed/embedder.ts';
+import { BulkheadError } from '../errors.ts';
 import { redact } from '../guard/output-redactor.ts';
 import type { RedactionPolicy } from '../guard/redaction-policy.ts';
 import { documentTerms } from '../index/terms.ts';
@@ -26,7 +27,7 @@ const CHUNKS_PER_STEP = 32;
  * Embeds every chunk with another model and then makes that model's collection the live one. May be broken off and
  * begun again: what was embedded is not embedded twice. Documents that come in meanwhile under the old model are
  * taken along, at last once more after the switch.
- * @throws BulkheadError `embedding_unavailable`, `redaction_failed`, `model_changed`
+ * @throws BulkheadError `conflict` while another tenant is not embedded yet; `embedding_unavailable`, `redaction_failed`, `model_changed`
  */
 export async function reembed(options: ReembedOptions): Promise<void> {
   const { collections, embedder, tenants } = options;
@@ -35,8 +36,19 @@ export async function reembed(options: ReembedOptions): Promise<void> {
     await embedTenant(options, target, context);
     await repair(options, target, context);
   }
+  await refuseOthersUnembedded(options);
   await collections.switchTo(embedder.fingerprint);
   for (const context of tenants) await embedTenant(options, target, context);
+}
+
+/** The live collection serves every tenant: switching before all are in it would hide what the others have. */
+async function refuseOthersUnembedded({ database, embedder, tenants }: ReembedOptions): Promise<void> {
+  const mine = tenants.map(({ tenant }) => tenant);
+  if (await LiveChunks.othersWithout(database, embedder.fingerprint, mine))
+    throw new BulkheadError(
+      'conflict',
+      'Your passages are embedded, but those of another tenant are not yet: the index changes over when its administrator has run this too.',
+    );
 }
 
 async function embedTenant(

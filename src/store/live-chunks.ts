@@ -90,6 +90,23 @@ export class LiveChunks {
     });
   }
 
+  /** Whether a tenant besides these has live passages that this model has not embedded. */
+  static othersWithout(
+    database: Database,
+    fingerprint: string,
+    tenants: readonly TenantId[],
+  ): Promise<boolean> {
+    return database.unitOfWork('indexer', undefined, async (trx) => {
+      const { rows } = await sql<{ found: boolean }>`select exists (
+        select 1 from bulkhead.chunk c join bulkhead.document d on d.id = c.document_id and d.version = c.version
+        where c.tenant_id <> all (${[...tenants]}::int[]) and not exists (
+          select 1 from bulkhead.chunk_embedding e where e.chunk_id = c.id and e.fingerprint = ${fingerprint})) as found`.execute(
+        trx,
+      );
+      return rows[0]?.found ?? false;
+    });
+  }
+
   /** A chunk that was deleted meanwhile is passed over. */
   addEmbeddings(
     fingerprint: string,

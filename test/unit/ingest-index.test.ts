@@ -210,6 +210,10 @@ describe('re-embedding', () => {
       { fingerprint: test.embedder.fingerprint },
     ]);
     budget = Number.POSITIVE_INFINITY;
+    await expect(reembed({ ...options, tenants: [] })).rejects.toMatchObject({ code: 'conflict' });
+    expect(await test.rows('select fingerprint from index_collection where live')).toEqual([
+      { fingerprint: test.embedder.fingerprint },
+    ]);
     await reembed(options);
     expect(progress.at(-1)).toBe(0);
     const live = await test.rows('select fingerprint from index_collection where live');
