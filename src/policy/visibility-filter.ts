@@ -52,11 +52,13 @@ export function includesClass(filter: VisibilityFilter, id: ClassId): boolean {
 
 /** Keeps only the classes that pass; the result is never wider than the filter. */
 export function narrow(filter: VisibilityFilter, keep: (id: ClassId) => boolean): VisibilityFilter {
-  return visibilityFilter(filterIds(filter, keep));
+  return visibilityFilter(classesIn(filter).filter((id) => keep(id)));
 }
 
-function* filterIds(filter: VisibilityFilter, keep: (id: ClassId) => boolean): Iterable<ClassId> {
-  if (filter.kind === 'nothing') return;
-  for (const { from, to } of filter.ranges)
-    for (let id = from; id <= to; id += 1) if (keep(id as ClassId)) yield id as ClassId;
+/** The classes one by one, ascending. */
+export function classesIn(filter: VisibilityFilter): readonly ClassId[] {
+  if (filter.kind === 'nothing') return [];
+  return filter.ranges.flatMap(({ from, to }) =>
+    Array.from({ length: to - from + 1 }, (_, i) => (from + i) as ClassId),
+  );
 }

@@ -1,8 +1,7 @@
 import { questionDigest, type ReceiptBody, type ReceiptPurpose } from '../audit/receipt.ts';
 import type { RedactionPolicy } from '../guard/redaction-policy.ts';
-import type { ClassId } from '../policy/ids.ts';
 import type { LabelScheme } from '../policy/label.ts';
-import type { VisibilityFilter } from '../policy/visibility-filter.ts';
+import { classesIn } from '../policy/visibility-filter.ts';
 import type { Authority } from '../store/authority.ts';
 import type { Database } from '../store/database.ts';
 import { ReadableDocuments } from '../store/passages.ts';
@@ -67,17 +66,10 @@ async function isComplete(
 ): Promise<boolean> {
   if (returned >= request.limit || searched.kind === 'nothing') return true;
   const visible = await ReadableDocuments.as(database, authority.context).countChunks(
-    { ...documentFilter(request.filters), classes: expand(searched) },
+    { ...documentFilter(request.filters), classes: classesIn(searched) },
     request.limit,
   );
   return returned >= visible;
-}
-
-function expand(filter: VisibilityFilter): readonly ClassId[] {
-  if (filter.kind === 'nothing') return [];
-  return filter.ranges.flatMap(({ from, to }) =>
-    Array.from({ length: to - from + 1 }, (_, i) => (from + i) as ClassId),
-  );
 }
 
 function ceilingView(scheme: LabelScheme, authority: Authority): Answer['ceiling'] {
