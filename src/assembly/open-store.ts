@@ -36,7 +36,6 @@ export async function openStore(config: Config): Promise<Store> {
 }
 
 function openDatabase(config: Config): Promise<Database> {
-  if (config.databaseUrl !== undefined)
-    return openPostgres({ url: config.databaseUrl, poolSize: config.databasePoolSize });
+  if (config.database !== undefined) return openPostgres(config.database);
   return openEmbedded({ folder: join(config.dataFolder, 'database') });
 }

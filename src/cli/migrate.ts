@@ -10,14 +10,14 @@ export function migrateCommand(program: Command, terminal: Terminal): void {
     .action(async () => {
       const { loadConfig } = await import('../config/config.ts');
       const config = loadConfig();
-      if (config.databaseUrl === undefined) {
+      if (config.database === undefined) {
         const { openStore } = await import('../assembly/open-store.ts');
         await (await openStore(config)).close();
         terminal.result(`The embedded database in ${config.dataFolder} is up to date.`);
         return;
       }
       const { migratePostgres } = await import('../store/open-postgres.ts');
-      const done = await migratePostgres({ url: config.databaseUrl, poolSize: 1 });
+      const done = await migratePostgres({ ...config.database, poolSize: 1 });
       for (const name of done) terminal.result(name);
       terminal.result(done.length === 0 ? 'The schema was up to date.' : 'The schema is up to date.');
     });

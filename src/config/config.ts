@@ -1,10 +1,19 @@
 import { readFileSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { BulkheadError } from '../errors.ts';
+import {
+  type DatabaseConnection,
+  databaseConnection,
+  type ListenerCertificate,
+  listenerCertificate,
+  type QdrantConnection,
+  qdrantConnection,
+} from './connections.ts';
 import { environmentSchema } from './environment.ts';
 import { DEFAULT_POLICY, type PolicyConfig, policySchema } from './levels.ts';
+import { readSecret } from './secret-file.ts';
 
 const issuerSchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/),
@@ -49,9 +58,16 @@ export interface Config {
   /** As callers see this server; `undefined` = http://localhost:<port>. */
   readonly publicUrl: string | undefined;
   readonly dataFolder: string;
+  /** Which part of the program this process is; `all` on one machine. */
+  readonly role: 'retrieve' | 'ingest' | 'indexer' | 'admin' | 'audit' | 'all';
+  /** Absent = plain HTTP, for a listener behind a proxy or on this machine only. */
+  readonly certificate: ListenerCertificate | undefined;
   /** Absent = the embedded store in the data folder. */
-  readonly databaseUrl: string | undefined;
-  readonly databasePoolSize: number;
+  readonly database: DatabaseConnection | undefined;
+  /** Absent = the index in the database itself. */
+  readonly qdrant: QdrantConnection | undefined;
+  /** The file with the keys that wrap data keys; absent = no level may ask for encryption. */
+  readonly keyFile: string | undefined;
   readonly modelManifest: string;
   readonly ingestWorkers: number | undefined;
   /** Names this process's audit chain; two processes never share one at a time. */
@@ -89,8 +105,11 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     host: env.BULKHEAD_HOST,
     publicUrl: env.BULKHEAD_URL,
     dataFolder: resolve(env.BULKHEAD_DATA),
-    databaseUrl: env.DATABASE_URL,
-    databasePoolSize: env.DATABASE_POOL_SIZE,
+    role: env.BULKHEAD_ROLE,
+    certificate: listenerCertificate(env),
+    database: databaseConnection(env),
+    qdrant: qdrantConnection(env),
+    keyFile: env.BULKHEAD_KEY_FILE === undefined ? undefined : resolve(env.BULKHEAD_KEY_FILE),
     modelManifest: resolve(env.BULKHEAD_MODEL ?? DEFAULT_MODEL),
     ingestWorkers: env.BULKHEAD_INGEST_WORKERS,
     auditWriter: env.BULKHEAD_WRITER,
@@ -126,23 +145,6 @@ function readFile(path: string | undefined): { name: string; content: unknown } 
     throw new BulkheadError(
       'config_invalid',
       `The configuration file ${path} could not be read: ${reason(error)}.`,
-      {
-        cause: error,
-      },
-    );
-  }
-}
-
-/** Secrets are files, never values in a configuration that is shown and copied. */
-function readSecret(path: string | undefined, configFile: string): string | undefined {
-  if (path === undefined) return undefined;
-  const file = resolve(dirname(configFile), path);
-  try {
-    return readFileSync(file, 'utf8').trim();
-  } catch (error) {
-    throw new BulkheadError(
-      'config_invalid',
-      `The secret file ${file} could not be read: ${reason(error)}.`,
       {
         cause: error,
       },

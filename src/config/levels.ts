@@ -16,6 +16,8 @@ const levelSchema = z.strictObject({
   maxDirectoryAgeSeconds: seconds.optional(),
   /** Always searched exactly, so that timing and recall tell nothing. */
   silent: z.boolean().default(false),
+  /** Text is encrypted at rest, under a data key of its own; needs BULKHEAD_KEY_FILE. */
+  encrypt: z.boolean().default(false),
 });
 
 export const policySchema = z

@@ -38,6 +38,10 @@ export interface SearchRequest {
   readonly terms: readonly number[];
   /** Longest length of each list, at least 1. */
   readonly limit: number;
+  /** How many chunks the visible classes hold, as last counted: for planning only, no result depends on it. */
+  readonly visibleChunks?: number | undefined;
+  /** A level among the visible classes is `silent`: never through a graph that hidden points shaped. */
+  readonly exact?: boolean | undefined;
 }
 
 export interface Hit {
