@@ -23,6 +23,7 @@ module.exports = {
     only('config-knows-errors', ['config'], ['errors', 'telemetry']),
     only('embed-knows-errors', ['embed'], ['errors', 'telemetry']),
     only('guard-knows-errors', ['guard'], ['errors', 'telemetry']),
+    only('crypto-knows-errors', ['crypto'], ['policy', 'errors']),
     only('store-knows-policy', ['store'], ['policy', 'errors']),
     only('index-knows-policy', ['index'], ['policy', 'errors', 'store']),
     only('identity-knows-store', ['identity'], ['policy', 'store', 'errors']),
@@ -30,12 +31,12 @@ module.exports = {
     only(
       'ingest-knows-the-core',
       ['ingest'],
-      ['policy', 'store', 'index', 'embed', 'guard', 'audit', 'errors'],
+      ['policy', 'store', 'index', 'embed', 'guard', 'crypto', 'audit', 'errors'],
     ),
     only(
       'retrieve-knows-the-core',
       ['retrieve'],
-      ['policy', 'store', 'index', 'embed', 'guard', 'audit', 'errors'],
+      ['policy', 'store', 'index', 'embed', 'guard', 'crypto', 'audit', 'errors'],
     ),
     only('admin-knows-the-core', ['admin'], ['policy', 'store', 'guard', 'audit', 'errors']),
     only('ui-shows-released-content', ['ui'], ['identity', 'retrieve', 'admin', 'http', 'policy', 'errors']),

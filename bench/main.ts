@@ -11,7 +11,8 @@ import { describeMachine, machineLine } from './lib/machine.ts';
 import { timeQueries } from './lib/query-times.ts';
 import { writeResults } from './lib/results.ts';
 import { measureMemory, timeFirstStart, timeStart } from './lib/server-times.ts';
-import { questionsFrom, sourceTexts, spineFolder } from './lib/spine-folder.ts';
+import { sourceTexts } from './lib/source-texts.ts';
+import { questionsFrom, spineFolder } from './lib/spine-folder.ts';
 import { type Figures, isAllMet, reportText, rowsOf } from './lib/spine-report.ts';
 
 const { values: options } = parseArgs({ options: { quick: { type: 'boolean', default: false } } });

@@ -29,8 +29,6 @@ $$;
 
 grant bulkhead_retrieve, bulkhead_ingest, bulkhead_indexer, bulkhead_admin, bulkhead_audit to bulkhead_app;
 
-create extension if not exists vector;
-
 create schema bulkhead authorization bulkhead_owner;
 revoke all on schema bulkhead from public;
 grant usage on schema bulkhead to bulkhead_kernel, bulkhead_epoch, bulkhead_search, bulkhead_ledger, bulkhead_retrieve,

@@ -9,7 +9,7 @@ create function ctx_root() returns int language sql stable
 grant select, insert, update, delete on document, document_version, chunk, chunk_embedding to bulkhead_ingest;
 grant select, insert, update on document_tombstone to bulkhead_ingest;
 grant insert on outbox to bulkhead_ingest;
-grant select on access_class, class_ancestor, entry, principal, role_binding, policy_epoch, index_collection to bulkhead_ingest;
+grant select on access_class, class_ancestor, entry, principal, role_binding, policy_epoch to bulkhead_ingest;
 
 create policy ingest_document on document to bulkhead_ingest
   using (tenant_id = (select ctx_tenant()) and holds_right(container_id, 'ingest'))
@@ -45,7 +45,6 @@ grant update (version, chunk_count, title, media_type, content_date, content_has
 grant delete on chunk, document_version to bulkhead_indexer;
 grant insert, delete on chunk_embedding to bulkhead_indexer;
 grant update, delete on outbox to bulkhead_indexer;
-grant select, insert, update, delete on index_collection, index_vector, index_posting to bulkhead_indexer;
 do $$
 declare
   t text;

@@ -37,11 +37,14 @@ const CATALOGUE = {
   // the parts
   authority_moved: [503, 'Permissions are changing too fast to answer'],
   policy_unavailable: [503, 'Permissions could not be read'],
+  database_unavailable: [503, 'The database did not answer'],
   directory_stale: [503, 'The directory is too old for this'],
   index_unavailable: [503, 'The index did not answer'],
   embedding_unavailable: [503, 'The embedding model did not answer'],
   audit_unavailable: [503, 'The audit log could not be written'],
   redaction_failed: [503, 'The redactor failed'],
+  decryption_failed: [503, 'An encrypted text did not open'],
+  keys_unavailable: [503, 'The keys of encrypted texts are not available'],
   identity_unavailable: [503, 'The identity provider did not answer'],
   shutting_down: [503, 'The service is stopping'],
   // start-up and operation

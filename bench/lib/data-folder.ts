@@ -12,14 +12,13 @@ import {
   statSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { type Core, openCore } from '../../src/assembly/core.ts';
 import { openStore } from '../../src/assembly/open-store.ts';
 import { type Config, loadConfig } from '../../src/config/config.ts';
 import { createLog } from '../../src/telemetry/log.ts';
+import { CACHE, PROJECT } from './folders.ts';
 
-export const PROJECT = resolve(import.meta.dirname, '../..');
-const CACHE = join(PROJECT, '.cache');
 /** What decides what a folder holds; edits elsewhere must not cost a new one. */
 const SOURCES = [
   'migrations',
@@ -39,8 +38,6 @@ export interface OpenFolder {
   readonly config: Config;
   close(): Promise<void>;
 }
-
-export const VECTORS_FOLDER = join(CACHE, 'bench-vectors');
 
 /** Opens a data folder as the program does, without the demo company. */
 export async function openFolder(folder: string): Promise<OpenFolder> {

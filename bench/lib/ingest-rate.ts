@@ -5,7 +5,8 @@ import { embeddingText } from '../../src/ingest/3-inspect.ts';
 import type { Submission } from '../../src/ingest/submission.ts';
 import { deal } from './dealing.ts';
 import { type Percentiles, percentiles, timeRetrieve } from './query-times.ts';
-import { documentsFrom, sourceTexts, TENANT } from './spine-folder.ts';
+import { sourceTexts } from './source-texts.ts';
+import { documentsFrom, TENANT } from './spine-folder.ts';
 import { asSuperuser } from './superuser.ts';
 import { ingestAll, submissionsOf, submitterOf } from './tenant.ts';
 

@@ -2,9 +2,10 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { COLLECTIONS_FOLDER, type Collection } from './collections.ts';
-import { keptFolder, type OpenFolder, VECTORS_FOLDER } from './data-folder.ts';
+import { keptFolder, type OpenFolder } from './data-folder.ts';
 import { type Dealing, deal } from './dealing.ts';
 import { cachedEmbedder } from './embedding-cache.ts';
+import { VECTORS_FOLDER } from './folders.ts';
 import { progress } from './progress.ts';
 import { ingestAll, makeTenant, submissionsOf, submitterOf } from './tenant.ts';
 

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { cpus, loadavg, totalmem } from 'node:os';
-import { PROJECT } from './data-folder.ts';
+import { PROJECT } from './folders.ts';
 
 /** What figures were taken on; without it they mean nothing. */
 export interface Machine {

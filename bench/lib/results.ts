@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { PROJECT } from './data-folder.ts';
+import { PROJECT } from './folders.ts';
 
 const RESULTS = join(PROJECT, 'bench/results');
 

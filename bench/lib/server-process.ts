@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { PROJECT } from './data-folder.ts';
+import { PROJECT } from './folders.ts';
 
 const POLL_MS = 20;
 const LONGEST_START_MS = 180_000;
@@ -81,7 +81,8 @@ async function stop(child: ChildProcess, signal: NodeJS.Signals): Promise<void> 
   await ended;
 }
 
-function freePort(): Promise<number> {
+/** A port of this machine that nothing listens on at the moment. */
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer().once('error', reject);
     probe.listen(0, '127.0.0.1', () => {

@@ -1,11 +1,10 @@
 /** A tenant with many chunks and classes, for measuring time and memory. */
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { type BenchDocument, judgedCollections } from './collections.ts';
-import { keptFolder, type OpenFolder, PROJECT } from './data-folder.ts';
+import type { BenchDocument } from './collections.ts';
+import { keptFolder, type OpenFolder } from './data-folder.ts';
 import { type Dealing, deal } from './dealing.ts';
 import { progress } from './progress.ts';
 import { seeded } from './random.ts';
+import { sourceTexts } from './source-texts.ts';
 import { ingestAll, makeTenant, submissionsOf, submitterOf } from './tenant.ts';
 
 export const TENANT = 'bench';
@@ -15,20 +14,6 @@ const SLICE = 200;
 const PARAGRAPHS = 5;
 const WORDS_PER_PARAGRAPH = 110;
 const WORDS_PER_QUESTION = 10;
-
-/** Texts to build from: the judged collections, or the fixtures where there are none. */
-export function sourceTexts(): readonly string[] {
-  const judged = judgedCollections().flatMap(({ documents }) => documents.map(({ text }) => text));
-  return judged.length > 0 ? judged : fixtureTexts();
-}
-
-function fixtureTexts(): readonly string[] {
-  const folder = join(PROJECT, 'fixtures/company/documents');
-  const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) =>
-    /\.(md|txt)$/.test(name),
-  );
-  return names.sort().flatMap((name) => readFileSync(join(folder, name), 'utf8').split(/\n\s*\n/));
-}
 
 /** Documents of several paragraphs, each put together from random texts: no two are alike. */
 export function documentsFrom(

@@ -1,18 +1,12 @@
 /** Containers themselves: what there is, and new ones. Their labels and entries are in container-access.ts. */
 import { authorize } from '../store/authority.ts';
 import { Containers, type EntryRow, type ListedContainer } from '../store/containers.ts';
-import type { Right } from '../store/rights.ts';
+import { type Right, rightMissing } from '../store/rights.ts';
 import { readVisibleSet } from '../store/visible-set.ts';
 import { type AdminCaller, type AdminParts, type Changer, makeChange, type Outcome } from './change.ts';
 import { entryAdded } from './events.ts';
 import { type EntryInput, invalid, type LabelInput, readEntries, readLabel } from './input.ts';
-import {
-  containerWithRight,
-  findContainer,
-  type KnownContainer,
-  noContainer,
-  rightMissing,
-} from './reach.ts';
+import { containerWithRight, findContainer, type KnownContainer, noContainer } from './reach.ts';
 import { refuseOwnEntries } from './separation-of-duties.ts';
 
 /** Pass `next` as `cursor` for the next page; `undefined` on the last. */
@@ -61,7 +55,7 @@ export async function listContainers(
   { cursor, limit }: PageRequest,
 ): Promise<Page<ListedContainer>> {
   const { context } = await authorize(database, 'admin', scheme, identity);
-  const visible = await readVisibleSet(database, context, undefined);
+  const visible = await readVisibleSet(database, context, undefined, 'admin');
   const rows = await database.unitOfWork('admin', context, (trx) =>
     Containers.within(trx).list([...visible.ranks.keys()], cursor ?? '', limit + 1),
   );

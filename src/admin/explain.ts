@@ -14,14 +14,13 @@ import { dominates, joinLabels, type Label, type LabelScheme } from '../policy/l
 import type { Subject } from '../policy/subject.ts';
 import { classesAbove, type StoredClass } from '../store/access-classes.ts';
 import { type Authority, authorize, type CallerIdentity } from '../store/authority.ts';
-import { findDocumentPlace } from '../store/document-access.ts';
-import { ReadableDocuments } from '../store/passages.ts';
+import { type DocumentPlace, findDocumentPlace } from '../store/document-access.ts';
 import { Principals } from '../store/principals.ts';
 import { rightsOn } from '../store/rights.ts';
 import { untilSettled } from '../store/until-settled.ts';
 import { type AdminCaller, type AdminParts, byWhom } from './change.ts';
 import { lookupIn } from './own-reach.ts';
-import { isUuid, noDocument } from './reach.ts';
+import { isUuid, noDocument, readerView } from './reach.ts';
 import { withoutSafeguards } from './separation-of-duties.ts';
 
 export interface ExplainParts extends AdminParts {
@@ -71,7 +70,7 @@ async function explainOnce(
   if (place === undefined) throw noDocument();
   const isAboutCaller = question.actor === undefined && (question.subject ?? identity.user) === identity.user;
   const explanation = isAboutCaller
-    ? await explainToReader(parts, authority, document)
+    ? await explainToReader(parts, authority, place)
     : await explainToOverseer(parts, authority, identity, { ...question, document });
   const body = {
     ...byWhom(authority, requestId),
@@ -87,27 +86,20 @@ async function explainOnce(
   return status === 'moved' ? undefined : explanation;
 }
 
-/** Row-level security shows the reader's own entries only, so nothing about others is in the trace. */
+/** The reader's own entries only take part, so nothing about others is in the trace. */
 async function explainToReader(
   parts: ExplainParts,
   authority: Authority,
-  document: DocumentId,
+  place: DocumentPlace,
 ): Promise<Explanation> {
-  const readable = ReadableDocuments.as(parts.database, authority.context);
-  const { passages, classes } = await readable.hydrateDocument(document);
-  const [first] = passages;
-  if (first === undefined) throw noDocument();
-  const { subject, now } = authority;
-  const decision = decide({
-    subject,
-    class: first.class,
-    lookup: lookupIn(classes),
-    scheme: parts.scheme,
-    now,
-  });
-  if (decision.kind !== 'allow') throw noDocument();
-  const paths = await pathsOf(parts, authority, first.class);
-  return describe(parts, decision, await namesFor(parts, authority, subject, decision, paths, true));
+  const view = await readerView(parts, authority, place);
+  if (view === undefined) throw noDocument();
+  const { decision, classes } = view;
+  return describe(
+    parts,
+    decision,
+    await namesFor(parts, authority, authority.subject, decision, pathsOf(classes), true),
+  );
 }
 
 async function explainToOverseer(
@@ -128,8 +120,7 @@ async function explainToOverseer(
     scheme,
     now: authority.now,
   });
-  const paths = new Map([...classes].map(([id, { path }]) => [id, path]));
-  const names = await namesFor(parts, authority, about, decision, paths, false);
+  const names = await namesFor(parts, authority, about, decision, pathsOf(classes), false);
   const { steps, ...rest } = describe(parts, decision, names);
   return { ...rest, steps: [...steps, ASSUMPTION] };
 }
@@ -202,8 +193,7 @@ function describe(parts: ExplainParts, decision: Decision, names: Names): Explan
 /** Container paths by class; `undefined` for the interned class of single documents. */
 type Paths = ReadonlyMap<ClassId, string | undefined>;
 
-async function pathsOf({ database }: ExplainParts, { context }: Authority, cls: ClassId): Promise<Paths> {
-  const classes = await database.unitOfWork('admin', context, (trx) => classesAbove(trx, cls));
+function pathsOf(classes: ReadonlyMap<ClassId, StoredClass>): Paths {
   return new Map([...classes].map(([id, { path }]) => [id, path]));
 }
 

@@ -4,11 +4,18 @@ import { parsePrincipal } from '../policy/principal.ts';
 import { authorize } from '../store/authority.ts';
 import { Directory, type PrincipalRow } from '../store/directory.ts';
 import { type CeilingRow, type ClearanceRow, type MembershipRow, Principals } from '../store/principals.ts';
-import { type BindingRow, bindingsOf, grantsAnywhere, rightsOn, rootContainer } from '../store/rights.ts';
+import {
+  type BindingRow,
+  bindingsOf,
+  grantsAnywhere,
+  rightMissing,
+  rightsOn,
+  rootContainer,
+} from '../store/rights.ts';
 import { type AdminCaller, type AdminParts, type Changer, makeChange, type Outcome } from './change.ts';
 import { type Page, type PageRequest, pageOf } from './containers.ts';
 import { invalid } from './input.ts';
-import { requireDirectoryRight, rightMissing } from './reach.ts';
+import { requireDirectoryRight } from './reach.ts';
 
 export interface PrincipalView {
   readonly principal: string;

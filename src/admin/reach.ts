@@ -3,13 +3,15 @@
  * same refusal; `right_missing` is said only of what the caller knows already.
  */
 import { BulkheadError, type ErrorCode } from '../errors.ts';
-import { decide } from '../policy/decide.ts';
-import { type DocumentId, documentId } from '../policy/ids.ts';
+import type { Entry } from '../policy/access-class.ts';
+import { type Decision, decide } from '../policy/decide.ts';
+import { type ClassId, documentId } from '../policy/ids.ts';
+import type { Subject } from '../policy/subject.ts';
+import { classesAbove, type StoredClass } from '../store/access-classes.ts';
 import type { Authority } from '../store/authority.ts';
 import { type ContainerRow, Containers } from '../store/containers.ts';
 import { type DocumentPlace, findDocumentPlace } from '../store/document-access.ts';
-import { ReadableDocuments } from '../store/passages.ts';
-import { type Right, rightsOn, rootContainer } from '../store/rights.ts';
+import { type Right, requireRootRight, rightMissing, rightsOn } from '../store/rights.ts';
 import { readVisibleSet } from '../store/visible-set.ts';
 import type { AdminParts } from './change.ts';
 
@@ -55,7 +57,7 @@ async function isVisibleContainer(
   authority: Authority,
   container: ContainerRow | undefined,
 ): Promise<boolean> {
-  const { ranks } = await readVisibleSet(database, authority.context, undefined);
+  const { ranks } = await readVisibleSet(database, authority.context, undefined, 'admin');
   return container !== undefined && ranks.has(container.id);
 }
 
@@ -76,33 +78,50 @@ export async function documentWithRight(
     return place && { place, rights: await rightsOn(trx, place.container) };
   });
   if (found?.rights.has(right)) return found.place;
-  const isReadable = await mayRead(parts, authority, document);
+  const isReadable = (await readerView(parts, authority, found?.place)) !== undefined;
   const isManaged = (['ingest', 'label', 'grant'] as const).some((held) => found?.rights.has(held));
   if (found === undefined || !(isReadable || isManaged)) throw noDocument();
   throw rightMissing(right, found.place.containerPath);
 }
 
-/** Row-level security, and then `decide()`. */
-async function mayRead(parts: AdminParts, authority: Authority, document: DocumentId): Promise<boolean> {
-  const readable = ReadableDocuments.as(parts.database, authority.context);
-  const { passages, classes } = await readable.hydrateDocument(document);
-  const [first] = passages;
-  if (first === undefined) return false;
-  const { subject, now } = authority;
-  const lookup = classes.get.bind(classes);
-  return decide({ subject, class: first.class, lookup, scheme: parts.scheme, now }).kind === 'allow';
+/** Why somebody may read a document: the decision, and the classes that it rests on. */
+export interface ReaderView {
+  readonly decision: Decision & { readonly kind: 'allow' };
+  readonly classes: ReadonlyMap<ClassId, StoredClass>;
+}
+
+/**
+ * Whether the caller may read the document, without a word of it: the visible set says so, and then `decide()`, of
+ * entries that name the caller and nobody else. Asked for a missing document too, so that it costs what a hidden one
+ * does.
+ * @returns `undefined` when they may not
+ */
+export async function readerView(
+  { database, scheme }: AdminParts,
+  authority: Authority,
+  place: DocumentPlace | undefined,
+): Promise<ReaderView | undefined> {
+  const { subject, context, now } = authority;
+  const { ranks } = await readVisibleSet(database, context, undefined, 'admin');
+  if (place === undefined || place.version === 0 || !ranks.has(place.class)) return undefined;
+  const stored = await database.unitOfWork('admin', context, (trx) => classesAbove(trx, place.class));
+  const classes = withEntriesOf(subject, stored);
+  const decision = decide({ subject, class: place.class, lookup: classes.get.bind(classes), scheme, now });
+  return decision.kind === 'allow' ? { decision, classes } : undefined;
+}
+
+function withEntriesOf(
+  { user, actor }: Subject,
+  classes: ReadonlyMap<ClassId, StoredClass>,
+): ReadonlyMap<ClassId, StoredClass> {
+  const isOwn = ({ principal }: Entry) =>
+    user.principals.has(principal) || actor?.principals.has(principal) === true;
+  return new Map([...classes].map(([id, cls]) => [id, { ...cls, entries: cls.entries.filter(isOwn) }]));
 }
 
 /** @throws BulkheadError `right_missing`: the directory is administered at the root */
-export async function requireDirectoryRight({ database }: AdminParts, authority: Authority): Promise<void> {
-  const rights = await database.unitOfWork('admin', authority.context, async (trx) =>
-    rightsOn(trx, await rootContainer(trx)),
-  );
-  if (!rights.has('administer')) throw rightMissing('administer', '/');
-}
-
-export function rightMissing(right: Right, path: string): BulkheadError {
-  return new BulkheadError('right_missing', `This needs the right "${right}" on ${path}.`);
+export function requireDirectoryRight({ database }: AdminParts, authority: Authority): Promise<void> {
+  return requireRootRight(database, 'admin', authority, 'administer');
 }
 
 export function noContainer(code: ErrorCode = 'not_found'): BulkheadError {

@@ -1,43 +1,62 @@
-import { queryAudit, verifyAudit } from '../audit/query.ts';
+import { join } from 'node:path';
+import { type AuditParts, queryAudit, verifyAudit } from '../audit/query.ts';
+import { readWitnesses } from '../audit/witnesses.ts';
 import { BulkheadError } from '../errors.ts';
 import type { Services } from '../http/services.ts';
-import { type Core, now } from './core.ts';
+import { type Core, now, type Parts } from './core.ts';
 import { MinuteBudget } from './minute-budget.ts';
+import { need } from './need.ts';
 
 /** Failed sign-ins cost a stranger nothing, so their records are bounded. */
 const FAILED_SIGN_INS_PER_MINUTE = 20;
 
 /** The log for its auditors, and the events that no other part records. */
 export function auditService(
-  core: Core,
+  parts: Parts,
   tenantOfIssuer: (issuer: string) => string | undefined,
 ): Services['audit'] {
-  const { database, scheme, checkpointsFile, auditKey } = core;
-  const { audit } = core.retrieve;
   const failures = new MinuteBudget(FAILED_SIGN_INS_PER_MINUTE, now);
-  const parts = { database, scheme, audit, checkpointsFile, publicKey: auditKey.publicKey };
   return {
-    list: (auditor, query) => queryAudit(parts, auditor, query),
-    verify: (auditor) => verifyAudit(parts, auditor),
+    list: async (auditor, query) => queryAudit(auditParts(parts), auditor, query),
+    verify: async (auditor) => {
+      const others = await readWitnesses(join(parts.config.dataFolder, 'witnesses'));
+      return verifyAudit({ ...auditParts(parts), others }, auditor);
+    },
     refused: async ({ tenant, ...refusal }) => {
-      const id = tenant === undefined ? undefined : await core.tenants.find(tenant);
+      const { audit, tenants } = recording(parts);
+      const id = tenant === undefined ? undefined : await tenants.find(tenant);
       // without a tenant there is no chain that the refusal belongs to; the access log has it
       if (id !== undefined) await audit.appendEvent(id, 'request.refused', refusal);
     },
-    signIn: async (event) => recordSignIn(core, tenantOfIssuer, failures, event),
+    signIn: async (event) => recordSignIn(recording(parts), tenantOfIssuer, failures, event),
   };
 }
 
+function auditParts({ database, scheme, audit, checkpointsFile, auditKey }: Parts): AuditParts {
+  return {
+    database,
+    scheme,
+    audit: need(audit, 'audit log'),
+    checkpointsFile: need(checkpointsFile, 'audit log'),
+    publicKey: need(auditKey, 'audit log').publicKey,
+  };
+}
+
+type Recording = Pick<Core, 'audit' | 'tenants'>;
+
+function recording({ audit, tenants }: Parts): Recording {
+  return { audit: need(audit, 'audit log'), tenants: need(tenants, 'tenants') };
+}
+
 async function recordSignIn(
-  core: Core,
+  { audit, tenants }: Recording,
   tenantOfIssuer: (issuer: string) => string | undefined,
   failures: MinuteBudget,
   event: Parameters<Services['audit']['signIn']>[0],
 ): Promise<void> {
-  const { audit } = core.retrieve;
   if (event.kind === 'failed') {
     const tenant = event.issuer === null ? undefined : tenantOfIssuer(event.issuer);
-    const id = tenant === undefined ? undefined : await core.tenants.find(tenant);
+    const id = tenant === undefined ? undefined : await tenants.find(tenant);
     const count = id === undefined ? 0 : failures.take();
     if (id === undefined || count === 0) return;
     const { issuer, code, requestId } = event;
@@ -52,7 +71,7 @@ async function recordSignIn(
     return;
   }
   const { identity, requestId } = event.caller;
-  const id = await core.tenants.find(identity.tenant);
+  const id = await tenants.find(identity.tenant);
   if (id === undefined)
     throw new BulkheadError('policy_unavailable', `There is no tenant "${identity.tenant}".`);
   const who = {

@@ -1,112 +1,208 @@
-import { randomBytes, randomUUID } from 'node:crypto';
-import { join } from 'node:path';
+import { randomUUID } from 'node:crypto';
 import type { AdminParts } from '../admin/change.ts';
-import { type AuditKey, loadAuditKey } from '../audit/audit-key.ts';
-import { type AuditLog, createAuditLog } from '../audit/audit-log.ts';
+import type { AuditKey } from '../audit/audit-key.ts';
+import type { AuditLog } from '../audit/audit-log.ts';
 import type { Config } from '../config/config.ts';
-import { type Embedder, openEmbedder } from '../embed/embedder.ts';
-import { BulkheadError } from '../errors.ts';
+import { describeSpace, type Embedder } from '../embed/embedder.ts';
 import { type RedactionPolicy, redactionPolicy } from '../guard/redaction-policy.ts';
-import { PgvectorCollections } from '../index/pgvector-collections.ts';
-import type { VectorIndex } from '../index/vector-index.ts';
+import type { VectorCollections, VectorIndex } from '../index/vector-index.ts';
 import { Indexer } from '../ingest/indexer.ts';
 import { ParsePool } from '../ingest/parsers/parse-pool.ts';
+import type { Resealer } from '../ingest/reseal.ts';
 import type { IngestParts } from '../ingest/submission.ts';
-import { documentId, type Instant, instant, tenantId } from '../policy/ids.ts';
+import { documentId, type Instant, instant } from '../policy/ids.ts';
 import type { LabelScheme } from '../policy/label.ts';
-import { createDriftWatch, type Drift } from '../retrieve/drift.ts';
+import { createDriftWatch } from '../retrieve/drift.ts';
 import { IndexLagMeter } from '../retrieve/freshness.ts';
 import type { RetrieveParts } from '../retrieve/retrieve.ts';
 import { VisibleSets } from '../retrieve/visible-sets.ts';
+import { GivenClassIds } from '../store/class-ids.ts';
 import type { Database } from '../store/database.ts';
 import { TenantIds } from '../store/tenant-ids.ts';
-import { syncLevels } from '../store/tenants.ts';
+import { requireLevels, syncLevels } from '../store/tenants.ts';
 import { type Log, summarizeError } from '../telemetry/log.ts';
+import { driftAlarms, openRecording } from './open-audit.ts';
+import { type OpenIndex, openIndex } from './open-index.ts';
+import { openModel } from './open-model.ts';
+import { openClassCounts } from './open-planning.ts';
+import { type Encryption, openResealer, openSealer, unopenedAlarm } from './open-sealer.ts';
+import { does, usesIndex } from './roles.ts';
 
-/** The parts behind every edge: what answers, what takes in, what changes policy, what records. */
-export interface Core {
+/** What every process has. */
+interface Base {
   readonly config: Config;
-  readonly tenants: TenantIds;
   readonly log: Log;
   readonly database: Database;
   readonly scheme: LabelScheme;
   readonly redaction: RedactionPolicy;
-  readonly embedder: Embedder;
-  readonly collections: PgvectorCollections;
-  readonly index: VectorIndex;
-  readonly auditKey: AuditKey;
-  readonly checkpointsFile: string;
-  readonly retrieve: RetrieveParts;
-  readonly ingest: IngestParts & { readonly indexer: Indexer };
-  readonly admin: AdminParts & { readonly redaction: RedactionPolicy };
+  /** Finishes what is under way and ends what was started. */
   close(): Promise<void>;
 }
 
+/** What a role may have besides: what answers, what takes in, what changes policy, what records. */
+interface RoleParts {
+  readonly tenants: TenantIds;
+  readonly audit: AuditLog;
+  readonly auditKey: AuditKey;
+  readonly checkpointsFile: string;
+  readonly embedder: Embedder;
+  readonly index: VectorIndex;
+  readonly indexedModel: Pick<VectorCollections, 'live'>;
+  readonly collections: VectorCollections;
+  readonly indexer: Indexer;
+  readonly retrieve: RetrieveParts;
+  readonly ingest: IngestParts;
+  readonly admin: AdminParts & { readonly redaction: RedactionPolicy };
+  readonly encryption: Encryption;
+  /** Follows relabellings and rotated keys. */
+  readonly resealer: Resealer;
+}
+
+/** The parts behind the edge of one process; what its role has no use for is not there. */
+export type Parts = Base & { readonly [K in keyof RoleParts]: RoleParts[K] | undefined };
+
+/** The parts of a process that is all roles. */
+export type Core = Base & RoleParts;
+
 export interface CoreOptions {
+  /** Work on the index for whoever holds the indexer's credentials: it is recorded. */
+  readonly isOperator?: boolean | undefined;
   /** Go on with an index of another model, to re-embed it. */
   readonly allowOtherModel?: boolean;
 }
 
-/**
- * Builds the parts on an open database, and finishes what a killed process left in the outbox.
- * @throws BulkheadError `model_changed` when the index was built with another embedding model; `model_tampered`,
- *   `model_missing`, `config_invalid`
- */
+/** `openParts` for a process that is all roles. */
 export async function openCore(
   config: Config,
   database: Database,
   log: Log,
   options: CoreOptions = {},
 ): Promise<Core> {
+  const parts = await openParts({ ...config, role: 'all' }, database, log, options);
+  return parts as Core;
+}
+
+/**
+ * Builds the parts of the role on an open database, and nothing that the role has no use for.
+ * @throws BulkheadError `model_changed` when the index was built with another embedding model; `model_tampered`,
+ *   `model_missing`, `config_invalid`; what was opened is closed again
+ */
+export async function openParts(
+  config: Config,
+  database: Database,
+  log: Log,
+  options: CoreOptions = {},
+): Promise<Parts> {
   const scheme = labelScheme(config);
-  const redaction = redactionPolicy(config.policy.levels);
-  await syncLevels(database, scheme.levels);
-  const embedder = await openEmbedder({
-    manifestPath: config.modelManifest,
-    cacheFolder: join(config.dataFolder, 'models'),
-    onWorkerFailure: (error) => log.error({ error: summarizeError(error) }, 'embedding worker failed'),
-    ...(config.ingestWorkers === undefined ? {} : { ingestWorkers: config.ingestWorkers }),
-  });
-  const collections = new PgvectorCollections(database);
-  const index = await openIndex(collections, embedder, options).catch(async (error: unknown) => {
-    await embedder.close();
-    throw error;
-  });
-  const auditKey = await loadAuditKey(join(config.dataFolder, 'audit.key'), randomBytes);
-  const checkpointsFile = join(config.dataFolder, 'audit-checkpoints.ndjson');
-  const audit = openAudit(config, database, log, auditKey, checkpointsFile);
-  const indexer = openIndexer(database, index, embedder, log);
-  const lag = new IndexLagMeter(database, now);
-  const parser = new ParsePool();
-  const parts = { database, scheme, audit, redaction };
-  return {
-    config,
-    log,
-    database,
-    tenants: new TenantIds(database),
-    scheme,
-    redaction,
-    embedder,
-    collections,
-    index,
-    auditKey,
-    checkpointsFile,
-    retrieve: {
-      ...parts,
-      embedder,
-      index,
-      questionKey: auditKey.questionKey,
-      visibleSets: new VisibleSets(database),
-      drift: createDriftWatch(database, driftAlarms(audit, log)),
-      indexLag: () => lag.read(),
-    },
-    ingest: { ...parts, parser, embedder, indexer, newDocumentId: () => documentId(randomUUID()) },
-    admin: parts,
-    close: async () => {
-      await audit.close();
-      await Promise.all([parser.close(), embedder.close()]);
-    },
+  await agreeOnLevels(config, database, scheme);
+  const opened: (() => Promise<void>)[] = [];
+  const close = async () => {
+    for (const end of opened.splice(0).reverse()) await end();
   };
+  const base = { config, log, database, scheme, redaction: redactionPolicy(config.policy.levels), close };
+  try {
+    return await partsOf(base, options, (end) => opened.push(end));
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function partsOf(
+  base: Base,
+  options: CoreOptions,
+  onClose: (end: () => Promise<void>) => void,
+): Promise<Parts> {
+  const { config, log, database, scheme, redaction } = base;
+  const { role } = config;
+  const encryption = await openSealer(config, database);
+  const embedder = await modelOf(config, log);
+  if (embedder !== undefined) onClose(() => embedder.close());
+  const index = usesIndex(role)
+    ? await openIndex(base, embedder ?? (await describeSpace(config.modelManifest)), options)
+    : undefined;
+  if (index !== undefined) onClose(async () => index.close());
+  const indexer = does(role, 'indexer') && index !== undefined ? await openIndexer(base, index) : undefined;
+  // an indexer answers nobody, so there is nothing to record but what its operator does
+  const records = role !== 'indexer' || options.isOperator === true;
+  const recording = records ? await openRecording(config, database, log, now) : undefined;
+  if (recording !== undefined) onClose(() => recording.audit.close());
+  const known = recording && { database, scheme, redaction, audit: recording.audit };
+  const retrieve =
+    known && index && embedder && does(role, 'retrieve')
+      ? {
+          ...retrieveParts(base, { ...known, embedder, index: index.index }, recording.auditKey),
+          sealer: encryption.as.retrieve,
+          onUnopened: unopenedAlarm(recording.audit, log),
+        }
+      : undefined;
+  const ingest =
+    known && embedder && does(role, 'ingest')
+      ? { ...known, ...ingestParts(onClose), embedder, indexer, sealer: encryption.as.ingest }
+      : undefined;
+  const resealer = indexer && (await openResealer(base, encryption, indexer, recording?.audit));
+  return {
+    ...base,
+    encryption,
+    resealer,
+    tenants: role === 'indexer' ? undefined : new TenantIds(database, role === 'all' ? 'audit' : role),
+    audit: recording?.audit,
+    auditKey: recording?.auditKey,
+    checkpointsFile: recording?.checkpointsFile,
+    embedder,
+    index: index?.index,
+    indexedModel: index?.collections,
+    collections: index?.writable,
+    indexer,
+    retrieve,
+    ingest,
+    admin: does(role, 'admin') ? known : undefined,
+  };
+}
+
+function modelOf(config: Config, log: Log): Promise<Embedder | undefined> {
+  const embeds = does(config.role, 'retrieve') || does(config.role, 'ingest');
+  return embeds ? openModel(config, log) : Promise.resolve(undefined);
+}
+
+function retrieveParts(
+  { config, database, log }: Base,
+  known: Pick<RetrieveParts, 'database' | 'scheme' | 'redaction' | 'audit' | 'embedder' | 'index'>,
+  { questionKey }: AuditKey,
+): RetrieveParts {
+  const lag = new IndexLagMeter(database, now);
+  return {
+    ...known,
+    questionKey,
+    visibleSets: new VisibleSets(database),
+    givenClassIds: new GivenClassIds(database),
+    classCounts: config.qdrant && openClassCounts(database, log),
+    drift: createDriftWatch(database, driftAlarms(known.audit, log)),
+    indexLag: () => lag.read(),
+  };
+}
+
+function ingestParts(onClose: (end: () => Promise<void>) => void) {
+  const parser = new ParsePool();
+  onClose(() => parser.close());
+  return { parser, newDocumentId: () => documentId(randomUUID()) };
+}
+
+async function openIndexer({ config, database, log }: Base, { index }: OpenIndex): Promise<Indexer> {
+  const { fingerprint } = await describeSpace(config.modelManifest);
+  return new Indexer({
+    database,
+    index,
+    fingerprint,
+    onFailure: (document, error) =>
+      log.error({ document, error: summarizeError(error) }, 'document could not be indexed yet'),
+  });
+}
+
+/** The database's levels are those of who may change policy; everybody else must agree with them. */
+async function agreeOnLevels({ role }: Config, database: Database, { levels }: LabelScheme): Promise<void> {
+  if (role === 'admin' || role === 'all') await syncLevels(database, levels);
+  else await requireLevels(database, role, levels);
 }
 
 export function now(): Instant {
@@ -115,78 +211,12 @@ export function now(): Instant {
 
 function labelScheme({ policy }: Config): LabelScheme {
   return {
-    levels: policy.levels.map(({ name, acr, maxAuthAgeSeconds, maxDirectoryAgeSeconds }, rank) => ({
+    levels: policy.levels.map(({ name, silent, acr, maxAuthAgeSeconds, maxDirectoryAgeSeconds }, rank) => ({
       name,
       rank,
+      silent,
       safeguards: { acr, maxAuthAgeSeconds, maxDirectoryAgeSeconds },
     })),
     compartments: new Set(policy.compartments),
-  };
-}
-
-async function openIndex(
-  collections: PgvectorCollections,
-  embedder: Embedder,
-  { allowOtherModel = false }: CoreOptions,
-): Promise<VectorIndex> {
-  if (!allowOtherModel) await requireSameModel(collections, embedder);
-  return collections.open(embedder);
-}
-
-async function requireSameModel(collections: PgvectorCollections, embedder: Embedder): Promise<void> {
-  const live = await collections.live();
-  if (live === undefined || live === embedder.fingerprint) return;
-  throw new BulkheadError(
-    'model_changed',
-    `The index was built with another embedding model (${live.slice(0, 12)}…) than the one configured, ${embedder.name} (${embedder.fingerprint.slice(0, 12)}…). Set BULKHEAD_MODEL back, or run: bulkhead reembed`,
-  );
-}
-
-function openAudit(
-  config: Config,
-  database: Database,
-  log: Log,
-  key: AuditKey,
-  checkpointsFile: string,
-): AuditLog {
-  return createAuditLog({
-    database,
-    role: 'retrieve',
-    writer: config.auditWriter,
-    key,
-    checkpointsFile,
-    now,
-    random: randomBytes,
-    onCheckpointFailure: (error) => log.error({ error: summarizeError(error) }, 'audit checkpoint failed'),
-  });
-}
-
-function openIndexer(database: Database, index: VectorIndex, embedder: Embedder, log: Log): Indexer {
-  return new Indexer({
-    database,
-    index,
-    fingerprint: embedder.fingerprint,
-    onFailure: (document, error) =>
-      log.error({ document, error: summarizeError(error) }, 'document could not be indexed yet'),
-  });
-}
-
-/** Enforcers that disagree are logged and recorded; somebody must look. */
-function driftAlarms(audit: AuditLog, log: Log) {
-  return {
-    drift: async (drift: Drift) => {
-      log.error({ drift }, 'drift: an enforcer let through what a later one refused');
-      const { tenant, ...body } = drift;
-      await audit.appendEvent(tenantId(tenant), 'alert.drift', {
-        subject: null,
-        actor: null,
-        request: null,
-        ...body,
-      });
-    },
-    lag: (passages: number) => {
-      if (passages > 0) log.info({ passages }, 'passages dropped: the index is behind');
-    },
-    failed: (error: unknown) => log.error({ error: summarizeError(error) }, 'drift could not be examined'),
   };
 }

@@ -2,7 +2,8 @@ import type { Config } from '../config/config.ts';
 import { BulkheadError } from '../errors.ts';
 import { createTenant } from '../store/tenants.ts';
 import { createLog } from '../telemetry/log.ts';
-import { openCore } from './core.ts';
+import { openParts } from './core.ts';
+import { need } from './need.ts';
 import { openStore } from './open-store.ts';
 
 export interface FirstTenant {
@@ -21,15 +22,20 @@ export interface FirstTenant {
  *   `data_folder_locked`, `store_unsafe`
  */
 export async function initTenant(config: Config, first: FirstTenant): Promise<string> {
+  if (config.role !== 'all' && config.role !== 'admin')
+    throw new BulkheadError(
+      'config_invalid',
+      'A tenant is made in the role admin or all: see BULKHEAD_ROLE.',
+    );
   refuseUnreachable(config, first);
   const principal = `user:${first.issuer}|${first.account}`;
   const store = await openStore(config);
   try {
-    const core = await openCore(config, store.database, createLog({ level: 'silent' }));
+    const parts = await openParts(config, store.database, createLog({ level: 'silent' }));
     try {
       const admin = { principal, source: first.issuer, displayName: first.displayName };
       const rootLevel = config.policy.levels[0]?.name ?? '';
-      const { audit } = core.retrieve;
+      const audit = need(parts.audit, 'audit log');
       await createTenant(store.database, { name: first.tenant, admin, rootLevel }, (trx, tenant) => {
         const body = {
           subject: null,
@@ -42,7 +48,7 @@ export async function initTenant(config: Config, first: FirstTenant): Promise<st
       });
       await store.database.flush();
     } finally {
-      await core.close();
+      await parts.close();
     }
   } finally {
     await store.close();

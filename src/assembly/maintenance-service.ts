@@ -1,62 +1,38 @@
-import { BulkheadError } from '../errors.ts';
+import type { Embedder } from '../embed/embedder.ts';
 import type { Caller, Services } from '../http/services.ts';
-import { type Difference, doctor } from '../ingest/doctor.ts';
-import { reembed } from '../ingest/reembed.ts';
 import { type Authority, authorize } from '../store/authority.ts';
-import { rightsOn, rootContainer } from '../store/rights.ts';
-import type { Core } from './core.ts';
+import { requireRootRight } from '../store/rights.ts';
+import type { Parts } from './core.ts';
+import { encryptionService } from './encryption-service.ts';
+import { indexService } from './index-service.ts';
+import { compareIndex, embedAgain, type ReembedProgress } from './index-work.ts';
+import { need } from './need.ts';
+import { spaceOf } from './open-model.ts';
+import { repairService } from './repair-service.ts';
 
-/** In passages. */
-export type ReembedProgress = (done: number, total: number) => void;
-
-/** Work on the index as a whole; needs `administer` on the root. */
-export function maintenanceService(core: Core, onReembedProgress?: ReembedProgress): Services['maintenance'] {
-  const { database, embedder, index, collections, redaction } = core;
+/** Work on the index as a whole, for the caller's tenant; needs `administer` on the root. */
+export function maintenanceService(
+  parts: Parts,
+  onReembedProgress?: ReembedProgress,
+): Services['maintenance'] {
   return {
+    ...encryptionService(parts, async (caller) => [(await requireAdminister(parts, caller)).subject.tenant]),
+    ...indexService(parts, (caller) => requireAdminister(parts, caller)),
+    ...repairService({ ...parts, space: () => spaceOf(parts) }, (caller) => requireAdminister(parts, caller)),
     doctor: async (caller, { repair }) => {
-      const { subject } = await requireAdminister(core, caller);
-      const counts: Record<Difference['kind'], number> = {
-        missing: 0,
-        'stale-version': 0,
-        'wrong-class': 0,
-        orphan: 0,
-      };
-      const differences = doctor({
-        database,
-        tenant: subject.tenant,
-        index,
-        fingerprint: embedder.fingerprint,
-        repair,
-      });
-      for await (const { kind } of differences) counts[kind] += 1;
-      return counts;
+      const { subject } = await requireAdminister(parts, caller);
+      return compareIndex(parts, [subject.tenant], repair);
     },
     reembed: async (caller) => {
-      const { context } = await requireAdminister(core, caller);
-      let chunks = 0;
-      await reembed({
-        database,
-        collections,
-        embedder,
-        redaction,
-        tenants: [context],
-        onProgress: ({ done, left }) => {
-          chunks = done;
-          onReembedProgress?.(done, done + left);
-        },
-      });
-      return chunks;
+      const { subject } = await requireAdminister(parts, caller);
+      return embedAgain(parts, need(parts.embedder, 'embedding model'), [subject.tenant], onReembedProgress);
     },
   };
 }
 
-async function requireAdminister({ database, scheme }: Core, { identity }: Caller): Promise<Authority> {
+async function requireAdminister({ database, scheme }: Parts, { identity }: Caller): Promise<Authority> {
   const authority = await authorize(database, 'admin', scheme, identity);
-  const rights = await database.unitOfWork('admin', authority.context, async (trx) =>
-    rightsOn(trx, await rootContainer(trx)),
-  );
-  if (!rights.has('administer'))
-    throw new BulkheadError('right_missing', 'This needs the right administer on the root container.');
+  await requireRootRight(database, 'admin', authority, 'administer');
   return authority;
 }
 
@@ -68,23 +44,35 @@ const LOOK_AGAIN_MS = 5_000;
  * Whether each part that a query needs works, tried and not assumed. Anybody may ask, so all who ask within five
  * seconds share one look.
  */
-export function readinessOf(core: Core, now: () => number): () => Promise<Readiness> {
+export function readinessOf(parts: Parts, now: () => number): () => Promise<Readiness> {
   let lookedAt = Number.NEGATIVE_INFINITY;
   let last: Promise<Readiness> | undefined;
   return () => {
     if (last === undefined || now() - lookedAt > LOOK_AGAIN_MS) {
       lookedAt = now();
-      last = look(core);
+      last = look(parts);
     }
     return last;
   };
 }
 
-async function look({ database, embedder, collections }: Core): Promise<Readiness> {
-  const works = (attempt: () => Promise<boolean>) => attempt().catch(() => false);
-  return {
-    database: await works(() => database.unitOfWork('retrieve', undefined, async () => true)),
-    embedding: await works(async () => (await embedder.embedQuery('ready')).length > 0),
-    index: await works(async () => (await collections.live()) === embedder.fingerprint),
+async function look(parts: Parts): Promise<Readiness> {
+  const { config, database, embedder, indexedModel, indexer } = parts;
+  const role = config.role === 'all' ? 'retrieve' : config.role;
+  const tries: Record<string, (() => Promise<boolean>) | undefined> = {
+    database: () => database.unitOfWork(role, undefined, async () => true),
+    embedding: embedder && (() => embeds(parts, embedder)),
+    index: indexedModel && (async () => (await indexedModel.live()) === (await spaceOf(parts)).fingerprint),
+    outbox: role === 'indexer' && indexer ? async () => (await indexer.backlog()).documents >= 0 : undefined,
   };
+  const looked = Object.entries(tries).map(async ([part, attempt]) =>
+    attempt === undefined ? [] : [[part, await attempt().catch(() => false)] as const],
+  );
+  return Object.fromEntries((await Promise.all(looked)).flat());
+}
+
+/** With the worker that this process has. */
+async function embeds({ retrieve }: Parts, embedder: Embedder): Promise<boolean> {
+  if (retrieve === undefined) return (await embedder.countTokens(['ready'])).length > 0;
+  return (await embedder.embedQuery('ready')).length > 0;
 }

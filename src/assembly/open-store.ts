@@ -5,6 +5,7 @@ import { type DataFolderLock, lockDataFolder } from '../store/data-folder-lock.t
 import type { Database } from '../store/database.ts';
 import { openEmbedded } from '../store/open-embedded.ts';
 import { openPostgres } from '../store/open-postgres.ts';
+import { refuseUnfit, usesIndex } from './roles.ts';
 
 export interface Store {
   readonly database: Database;
@@ -14,13 +15,16 @@ export interface Store {
 
 /**
  * The database, and the data folder (keys, checkpoints, and the embedded database itself) for this process alone.
- * @throws BulkheadError `data_folder_locked`, `store_unsafe`
+ * @param warn told of what is not well and can be lived with
+ * @throws BulkheadError `config_invalid`, `data_folder_locked`, `store_unsafe`
  */
-export async function openStore(config: Config): Promise<Store> {
+export async function openStore(config: Config, warn: (line: string) => void = () => {}): Promise<Store> {
+  refuseUnfit(config);
   mkdirSync(config.dataFolder, { recursive: true, mode: 0o700 });
   const lock = lockDataFolder(config.dataFolder);
   try {
-    const database = await openDatabase(config);
+    const opened = await openDatabase(config, warn);
+    const database = config.role === 'all' ? opened : opened.boundTo(config.role);
     return {
       database,
       lock,
@@ -35,7 +39,15 @@ export async function openStore(config: Config): Promise<Store> {
   }
 }
 
-function openDatabase(config: Config): Promise<Database> {
-  if (config.database !== undefined) return openPostgres(config.database);
+function openDatabase(config: Config, warn: (line: string) => void): Promise<Database> {
+  if (config.database !== undefined)
+    return openPostgres({
+      ...config.database,
+      role: config.role,
+      production: config.production,
+      withVectorIndex: config.qdrant === undefined && usesIndex(config.role),
+      now: Date.now,
+      warn,
+    });
   return openEmbedded({ folder: join(config.dataFolder, 'database') });
 }

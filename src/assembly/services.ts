@@ -9,39 +9,47 @@ import type { AdminService, Services } from '../http/services.ts';
 import { listDocuments, readDocument } from '../retrieve/documents.ts';
 import { retrieve } from '../retrieve/retrieve.ts';
 import { auditService } from './audit-service.ts';
-import { type Core, now } from './core.ts';
+import { now, type Parts } from './core.ts';
+import type { ReembedProgress } from './index-work.ts';
 import { ingestService } from './ingest-service.ts';
-import { maintenanceService, type ReembedProgress, readinessOf } from './maintenance-service.ts';
+import { maintenanceService, readinessOf } from './maintenance-service.ts';
+import { need } from './need.ts';
 import type { Identity } from './open-identity.ts';
 
-/** Fills the parts into every operation that the API and the pages call. */
+/**
+ * Fills the parts into every operation that the API and the pages call. One whose part this process has not is there
+ * too, and fails: no route that it serves leads to it.
+ */
 export function createServices(
-  core: Core,
-  { verifier, profiles }: Identity,
+  parts: Parts,
+  identity: Identity | undefined,
   onReembedProgress?: ReembedProgress,
 ): Services {
+  const profiles = identity?.profiles ?? [];
   const tenantOfIssuer = (name: string) => profiles.find((profile) => profile.name === name)?.tenant;
+  const retrieving = () => need(parts.retrieve, 'retrieval');
   return {
-    verifyToken: (token) => verifier.verify(token),
-    retrieve: (identity, request) => retrieve(core.retrieve, identity, request),
-    readDocument: (identity, request) => readDocument(core.retrieve, identity, request),
-    listDocuments: (identity, request) => listDocuments(core.retrieve, identity, request),
-    ingest: ingestService(core),
-    admin: adminService(core),
-    explain: (caller, question) => explain(core.admin, caller, question),
-    audit: auditService(core, tenantOfIssuer),
-    maintenance: maintenanceService(core, onReembedProgress),
-    readiness: readinessOf(core, now),
+    verifyToken: async (token) => need(identity, 'callers').verifier.verify(token),
+    retrieve: async (caller, request) => retrieve(retrieving(), caller, request),
+    readDocument: async (caller, request) => readDocument(retrieving(), caller, request),
+    listDocuments: async (caller, request) => listDocuments(retrieving(), caller, request),
+    ingest: ingestService(parts),
+    admin: adminService(parts),
+    explain: async (caller, question) => explain(need(parts.admin, 'policy'), caller, question),
+    audit: auditService(parts, tenantOfIssuer),
+    maintenance: maintenanceService(parts, onReembedProgress),
+    readiness: readinessOf(parts, now),
   };
 }
 
-type Operation<A extends unknown[], R> = (parts: Core['admin'], ...rest: A) => R;
+type AdminPart = NonNullable<Parts['admin']>;
+type Operation<A extends unknown[], R> = (parts: AdminPart, ...rest: A) => R;
 
-function adminService({ admin }: Core): AdminService {
+function adminService({ admin }: Parts): AdminService {
   const bound =
     <A extends unknown[], R>(operation: Operation<A, R>) =>
     (...rest: A): R =>
-      operation(admin, ...rest);
+      operation(need(admin, 'policy'), ...rest);
   return {
     setDocumentAccess: bound(documentAccess.setDocumentAccess),
     setDocumentLabel: bound(documentAccess.setDocumentLabel),

@@ -1,5 +1,7 @@
-/** The functions of migrations/0009_audit.sql, typed. Each is one round trip within the caller's transaction. */
-import type { Work } from '../store/database.ts';
+/** The functions of migrations/0009_audit.sql, typed. */
+import type { Database, Work } from '../store/database.ts';
+import { functionCall } from '../store/function-call.ts';
+import type { ProcessRole } from '../store/process-role.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { ReleaseGuard } from './receipt.ts';
 
@@ -40,9 +42,18 @@ export async function appendItems(
   writer: string,
   items: readonly AuditItem[],
 ): Promise<readonly ItemResult[]> {
-  const results = await call<readonly ItemResult[]>(trx, 'append_audit', [writer, JSON.stringify(items)]);
-  if (results.length !== items.length) throw new Error('append_audit returned another number of results');
-  return results;
+  const { rows } = await appendCall(writer, items).execute(trx);
+  return resultsOf(rows, items);
+}
+
+/** As `appendItems`, as a unit of work of its own: one round trip, and committed when it resolves. */
+export async function appendAtOnce(
+  database: Database,
+  role: ProcessRole,
+  writer: string,
+  items: readonly AuditItem[],
+): Promise<readonly ItemResult[]> {
+  return resultsOf(await database.statement(role, undefined, appendCall(writer, items)), items);
 }
 
 export function readHeads(trx: Work, writer: string): Promise<readonly StoredHead[]> {
@@ -53,16 +64,19 @@ export async function storeCheckpoints(trx: Work, checkpoints: readonly Checkpoi
   await call(trx, 'add_checkpoints', [JSON.stringify(checkpoints)]);
 }
 
+function appendCall(writer: string, items: readonly AuditItem[]) {
+  return functionCall<readonly ItemResult[]>('append_audit', [writer, JSON.stringify(items)]);
+}
+
+function resultsOf(
+  [row]: readonly { readonly result: readonly ItemResult[] }[],
+  items: readonly AuditItem[],
+): readonly ItemResult[] {
+  if (row?.result.length !== items.length) throw new Error('append_audit returned another number of results');
+  return row.result;
+}
+
 async function call<T>(trx: Work, name: string, parameters: readonly string[]): Promise<T> {
-  const { result } = await trx
-    .selectNoFrom((eb) =>
-      eb
-        .fn<T>(
-          `bulkhead.${name}`,
-          parameters.map((parameter) => eb.val(parameter)),
-        )
-        .as('result'),
-    )
-    .executeTakeFirstOrThrow();
-  return result as T;
+  const { rows } = await functionCall<T>(name, parameters).execute(trx);
+  return rows[0]?.result as T;
 }

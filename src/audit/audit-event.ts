@@ -166,6 +166,34 @@ export interface EventBodies {
     readonly version: number;
     readonly class: number;
   };
+  /** The database was put back to a backup: what was kept from its later time is void. */
+  readonly 'database.restored': ByWhom & { readonly incarnation: string; readonly before: string };
+  /** The records after `kept`, up to `lost` at least, were in a checkpoint and are in the database no longer. */
+  readonly 'audit.loss_declared': ByWhom & {
+    readonly writer: string;
+    readonly kept: number;
+    readonly lost: number;
+  };
+  /** The operator held the index against the database. */
+  readonly 'index.checked': ByWhom & { readonly repaired: boolean; readonly differences: number };
+  /** Every passage was embedded with another model, of which the index then was. */
+  readonly 'index.reembedded': ByWhom & { readonly fingerprint: string; readonly passages: number };
+  /** Documents that the index had given up are tried again. */
+  readonly 'index.retried': ByWhom & { readonly documents: number };
+  /** Of all tenants; it is recorded with the tenant of whoever asked for it. */
+  readonly 'index.rebuilt': ByWhom & { readonly passages: number };
+  /** Data keys of the tenant: wrapped by another key, or sealing nothing more. */
+  readonly 'encryption.rotated': ByWhom & {
+    readonly wrappedWith: string;
+    readonly rewrapped: number;
+    readonly retired: number;
+  };
+  /** A stored ciphertext was changed, or moved to another row; it was withheld. */
+  readonly 'alert.decryption_failed': ByWhom & {
+    readonly document: string;
+    readonly version: number;
+    readonly ordinal: number;
+  };
   readonly 'audit.queried': ByWhom & { readonly records: number };
   readonly 'audit.verified': ByWhom & { readonly records: number; readonly problems: number };
   readonly 'audit.exported': ByWhom & { readonly records: number };

@@ -2,7 +2,7 @@ import { AsyncResource } from 'node:async_hooks';
 import { BulkheadError } from '../errors.ts';
 import { type Instant, instant, type TenantId } from '../policy/ids.ts';
 import type { Work } from '../store/database.ts';
-import { type AuditItem, appendItems, type ItemResult } from './audit-calls.ts';
+import { type AuditItem, appendAtOnce, appendItems, type ItemResult } from './audit-calls.ts';
 import type { EventBodies, EventKind } from './audit-event.ts';
 import { canonicalJson } from './canonical-json.ts';
 import { Checkpointer, type CheckpointerOptions } from './checkpointer.ts';
@@ -146,7 +146,7 @@ class ChainedAuditLog implements AuditLog {
   /** One batch: written, committed, durable. */
   async #commit(items: readonly AuditItem[]): Promise<readonly ItemResult[]> {
     const { database, role, writer } = this.#options;
-    const results = await database.unitOfWork(role, undefined, (trx) => appendItems(trx, writer, items));
+    const results = await appendAtOnce(database, role, writer, items);
     await database.flush();
     this.#checkpoints.noteHeads(results);
     return results;
@@ -168,12 +168,10 @@ function mustBeAppended(outcome: Appended | { readonly status: 'moved' }): Appen
 }
 
 function unavailable(error: unknown): BulkheadError {
-  if (error instanceof BulkheadError) return error;
+  if (error instanceof BulkheadError && error.code !== 'database_unavailable') return error;
   return new BulkheadError(
     'audit_unavailable',
     'The audit log could not be written, so nothing was released.',
-    {
-      cause: error,
-    },
+    { retryAfterSeconds: 2, cause: error },
   );
 }

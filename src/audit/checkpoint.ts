@@ -4,6 +4,8 @@ import { createInterface } from 'node:readline';
 import type { AuditKey } from './audit-key.ts';
 import { canonicalJson } from './canonical-json.ts';
 import { appendLines } from './durable-file.ts';
+import { parseLine } from './line.ts';
+import { parseLoss, type SignedLoss } from './loss.ts';
 
 /** What a checkpoint says: at this instant, this was the last record of this chain. */
 export interface ChainHead {
@@ -25,10 +27,17 @@ export interface Checkpoint extends ChainHead {
   readonly signature: string;
 }
 
-/** A file's checkpoints of one tenant, and the lines (from 1) that hold none. */
+/** A file's checkpoints of one tenant, the losses declared among them, and the lines (from 1) that hold neither. */
 export interface CheckpointFile {
   readonly checkpoints: readonly Checkpoint[];
+  readonly losses: readonly DeclaredLoss[];
   readonly unreadableLines: readonly number[];
+}
+
+/** What was declared, and of how many of the file's checkpoints it can speak: those before it. */
+export interface DeclaredLoss {
+  readonly loss: SignedLoss;
+  readonly after: number;
 }
 
 /** Keeps a signature over a checkpoint from being one over anything else. */
@@ -54,28 +63,46 @@ function signedBytes({ chain, writer, tenant, seq, hash, at }: ChainHead, key: s
   return Buffer.from(DOMAIN + canonicalJson({ chain, writer, tenant, seq, hash, at, key }), 'utf8');
 }
 
-/** Adds checkpoints to the file, one JSON object a line, and returns when they are on disk. */
-export async function appendCheckpoints(path: string, checkpoints: readonly Checkpoint[]): Promise<void> {
-  const isWhole = (line: string) => parseCheckpoint(line) !== undefined;
-  await appendLines(path, checkpoints.map(canonicalJson), isWhole);
+/** Adds checkpoints or losses to the file, one JSON object a line, and returns when they are on disk. */
+export async function appendCheckpoints(
+  path: string,
+  lines: readonly (Checkpoint | SignedLoss)[],
+): Promise<void> {
+  const isWhole = (line: string) => parseCheckpoint(line) !== undefined || parseLoss(line) !== undefined;
+  await appendLines(path, lines.map(canonicalJson), isWhole);
 }
 
 /** Reads the tenant's checkpoints in the file's order; a missing file has none. */
-export async function readCheckpoints(path: string, tenant: number): Promise<CheckpointFile> {
+export function readCheckpoints(path: string, tenant: number): Promise<CheckpointFile> {
+  return read(path, (line) => line.tenant === tenant);
+}
+
+/** As `readCheckpoints`, of every tenant. */
+export function readAllCheckpoints(path: string): Promise<CheckpointFile> {
+  return read(path, () => true);
+}
+
+async function read(
+  path: string,
+  isAskedFor: (line: { readonly tenant: number }) => boolean,
+): Promise<CheckpointFile> {
   const checkpoints: Checkpoint[] = [];
+  const losses: DeclaredLoss[] = [];
   const unreadableLines: number[] = [];
   let number = 0;
   try {
     for await (const line of createInterface({ input: createReadStream(path), crlfDelay: Infinity })) {
       number += 1;
       const checkpoint = parseCheckpoint(line);
-      if (checkpoint === undefined) unreadableLines.push(number);
-      else if (checkpoint.tenant === tenant) checkpoints.push(checkpoint);
+      const loss = checkpoint === undefined ? parseLoss(line) : undefined;
+      if (checkpoint !== undefined && isAskedFor(checkpoint)) checkpoints.push(checkpoint);
+      if (loss !== undefined && isAskedFor(loss)) losses.push({ loss, after: checkpoints.length });
+      if (checkpoint === undefined && loss === undefined) unreadableLines.push(number);
     }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
-  return { checkpoints, unreadableLines };
+  return { checkpoints, losses, unreadableLines };
 }
 
 const FIELDS: Readonly<Record<keyof Checkpoint, 'number' | 'string'>> = {
@@ -90,11 +117,5 @@ const FIELDS: Readonly<Record<keyof Checkpoint, 'number' | 'string'>> = {
 };
 
 function parseCheckpoint(line: string): Checkpoint | undefined {
-  try {
-    const value = JSON.parse(line) as Partial<Record<string, unknown>> | null;
-    const complete = Object.entries(FIELDS).every(([field, type]) => typeof value?.[field] === type);
-    return complete ? (value as unknown as Checkpoint) : undefined;
-  } catch {
-    return undefined;
-  }
+  return parseLine<Checkpoint>(line, FIELDS);
 }

@@ -3,7 +3,7 @@ import { BulkheadError } from '../errors.ts';
 import type { LabelScheme } from '../policy/label.ts';
 import { type Authority, authorize, type CallerIdentity } from '../store/authority.ts';
 import type { Database, Work } from '../store/database.ts';
-import { rightsOn, rootContainer } from '../store/rights.ts';
+import { requireRootRight } from '../store/rights.ts';
 import type { AuditLog } from './audit-log.ts';
 import { type AuditVerdict, type VerifyOptions, verifyTenant } from './verify.ts';
 
@@ -106,11 +106,8 @@ export async function verifyAudit(parts: AuditParts, auditor: Auditor): Promise<
 }
 
 async function authorizeAuditor({ database, scheme }: AuditParts, { identity }: Auditor): Promise<Authority> {
-  const authority = await authorize(database, 'admin', scheme, identity);
-  const rights = await database.unitOfWork('admin', authority.context, async (trx) =>
-    rightsOn(trx, await rootContainer(trx)),
-  );
-  if (!rights.has('audit')) throw new BulkheadError('right_missing', 'This needs the right audit on /.');
+  const authority = await authorize(database, 'audit', scheme, identity);
+  await requireRootRight(database, 'audit', authority, 'audit');
   return authority;
 }
 

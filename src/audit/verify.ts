@@ -1,24 +1,26 @@
-import type { KeyObject } from 'node:crypto';
 import type { Database } from '../store/database.ts';
 import type { SessionContext } from '../store/session-context.ts';
-import { auditKeyId } from './audit-key.ts';
 import { chainsOf, recordsOf, type StoredChain, storedCheckpoints } from './audit-rows.ts';
-import { type Checkpoint, isSigned, readCheckpoints } from './checkpoint.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import type { SignedLoss } from './loss.ts';
 import { type Anchor, type AuditProblem, verifyChain } from './verify-chain.ts';
+import { hear, keepSigned, type Witness, type Witnesses } from './witnesses.ts';
 
 export interface AuditVerdict {
   readonly chains: number;
   readonly records: number;
   /** Empty when all is as it was written. */
   readonly problems: readonly AuditProblem[];
+  /** What restores took back, as an operator declared under the audit key; never left out of an answer. */
+  readonly losses: readonly SignedLoss[];
 }
 
-export interface VerifyOptions {
-  /** Path of the checkpoints kept outside the database. */
-  readonly checkpointsFile: string;
-  /** Ed25519, from where the audit key is kept and not from the database. */
-  readonly publicKey: KeyObject;
+export interface VerifyOptions extends Witness {
+  /** Of processes that write chains of their own; a chain that none of them speaks of is held against ours. */
+  readonly others?: Witnesses | undefined;
 }
+
+const NO_OTHERS: Witnesses = new Map();
 
 /** A chain older than this without any checkpoint has lost them: the first is due within a minute. */
 const FIRST_CHECKPOINT_MS = 5 * 60_000;
@@ -33,7 +35,7 @@ interface ChainEvidence {
 
 /**
  * Verifies the chains of the context's tenant. What was cut off the end after the file's last checkpoint cannot be
- * seen; everything else can, as long as the file and the key are not the attacker's too.
+ * seen; everything else can, as long as the files and the keys are not the attacker's too.
  * @throws DatabaseError
  */
 export async function verifyTenant(
@@ -41,51 +43,37 @@ export async function verifyTenant(
   context: SessionContext,
   options: VerifyOptions,
 ): Promise<AuditVerdict> {
-  // the file first: what it knows is in the database, however much is added meanwhile
-  const file = await readCheckpoints(options.checkpointsFile, context.tenant);
+  const { others = NO_OTHERS } = options;
+  // the files first: what they know is in the database, however much is added meanwhile
+  const heard = await hear(options, others, context.tenant);
   const chains = await chainsOf(database, context);
-  const signed = await keepSigned(file.checkpoints, options.publicKey);
   const signedInTable = await keepSigned(
     await storedCheckpoints(database, context, chains),
-    options.publicKey,
+    (writer) => (others.get(writer) ?? options).publicKey,
   );
-  const problems = [...unreadable(file.unreadableLines), ...signed.problems, ...signedInTable.problems];
+  const problems = [...heard.problems, ...signedInTable.problems];
   let records = 0;
-  const evidence = gather(chains, signed.checkpoints, signedInTable.checkpoints);
+  const evidence = gather(chains, heard.checkpoints, signedInTable.checkpoints);
   for (const chain of evidence) {
     const rows = chain.stored === undefined ? [] : recordsOf(database, context, chain.stored.chain);
-    const verdict = await verifyChain(chain.writer, rows, anchors(chain));
+    const verdict = await verifyChain(chain.writer, rows, [
+      ...anchors(chain),
+      ...keptRecords(chain, heard.losses),
+    ]);
     records += verdict.records;
     problems.push(...verdict.problems, ...missingCheckpoints(chain, verdict.firstAt, context.now));
   }
-  return { chains: evidence.length, records, problems };
+  return { chains: evidence.length, records, problems, losses: heard.losses };
 }
 
-function unreadable(lines: readonly number[]): AuditProblem[] {
-  return lines.map((line) => ({
-    writer: '',
-    seq: 0,
-    what: 'bad-signature',
-    detail: `Line ${line} of the checkpoint file is not a checkpoint.`,
-  }));
-}
-
-/** Only checkpoints that the key signed prove anything. */
-async function keepSigned(all: readonly Checkpoint[], publicKey: KeyObject) {
-  const keyId = auditKeyId(publicKey);
-  const checkpoints: Checkpoint[] = [];
-  const problems: AuditProblem[] = [];
-  for (const checkpoint of all) {
-    if (await isSigned(publicKey, checkpoint)) checkpoints.push(checkpoint);
-    else problems.push(badSignature(checkpoint, keyId));
-  }
-  return { checkpoints, problems };
-}
-
-function badSignature({ writer, seq, key }: Checkpoint, keyId: string): AuditProblem {
-  const why = key === keyId ? 'is not by the audit key' : `is by another key, ${key}`;
-  const detail = `The signature of the checkpoint at record ${seq} ${why}.`;
-  return { writer, seq, what: 'bad-signature', detail };
+/** The record that the chain goes on from, unless a later restore took it back too. */
+function keptRecords({ stored, writer }: ChainEvidence, losses: readonly SignedLoss[]): readonly Anchor[] {
+  const own = losses.filter((loss) => loss.chain === stored?.chain && loss.writer === writer);
+  return own.flatMap(({ kept, hash, at }, i) =>
+    kept === 0 || own.slice(i + 1).some((later) => later.kept < kept)
+      ? []
+      : [{ seq: kept, hash, saidBy: `the loss declared on ${new Date(at).toISOString()}` }],
+  );
 }
 
 function gather(

@@ -7,6 +7,7 @@ import type {
   batchResultView,
   containerView,
   explanationView,
+  pendingView,
 } from '../http/schemas.ts';
 
 export type AnswerBody = z.infer<typeof answerView>;
@@ -14,4 +15,5 @@ export type ExplanationBody = z.infer<typeof explanationView>;
 export type AuditRecordsBody = z.infer<typeof auditRecordsView>;
 export type AuditVerdictBody = z.infer<typeof auditVerdictView>;
 export type BatchResultBody = z.infer<typeof batchResultView>;
+export type PendingBody = z.infer<typeof pendingView>;
 export type ContainerBody = z.infer<typeof containerView>;

@@ -41,11 +41,16 @@ function verifyCommand(audit: Command, terminal: Terminal): void {
   );
 }
 
-function tell({ chains, records, problems }: AuditVerdictBody): readonly string[] {
+function tell({ chains, records, problems, losses }: AuditVerdictBody): readonly string[] {
   const read = `${counted(records, 'record')} in ${counted(chains, 'chain')}`;
-  if (problems.length === 0) return [`${read}: all as they were written.`];
+  const restores = losses.map(
+    ({ writer, kept, lost, declared }) =>
+      `  ${writer}: a restore took back all after record ${kept}, up to ${lost} at least; declared ${declared}.`,
+  );
+  if (problems.length === 0) return [`${read}: all as they were written.`, ...restores];
   return [
     `${read}:`,
+    ...restores,
     ...problems.map(
       ({ writer, seq, what, detail }) =>
         `  ${writer || 'checkpoint file'}, record ${seq}: ${what}. ${detail}`,

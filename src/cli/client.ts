@@ -48,8 +48,9 @@ export async function clientOver(
 ): Promise<ApiClient> {
   if (options.verbose === true) terminal.say(connection.where);
   try {
+    if (connection.isOperators === true) return new FetchClient(connection, {});
     const authorization = `Bearer ${await bearerOf(config, options.as, () => baseUrlOf(connection))}`;
-    return new FetchClient(connection, authorization);
+    return new FetchClient(connection, { authorization });
   } catch (error) {
     await connection.close();
     throw error;
@@ -68,11 +69,12 @@ export async function baseUrlOf(connection: Connection): Promise<string> {
 
 class FetchClient implements ApiClient {
   readonly #connection: Connection;
-  readonly #authorization: string;
+  readonly #credentials: Readonly<Record<string, string>>;
 
-  constructor(connection: Connection, authorization: string) {
+  /** @param credentials headers that say who asks */
+  constructor(connection: Connection, credentials: Readonly<Record<string, string>>) {
     this.#connection = connection;
-    this.#authorization = authorization;
+    this.#credentials = credentials;
   }
 
   async call<T>(
@@ -84,7 +86,7 @@ class FetchClient implements ApiClient {
     const response = await this.#connection.fetch(`${path}${search}`, {
       method,
       headers: {
-        authorization: this.#authorization,
+        ...this.#credentials,
         ...(body !== undefined && { 'content-type': 'application/json' }),
       },
       ...(body !== undefined && { body: JSON.stringify(body) }),
@@ -95,7 +97,7 @@ class FetchClient implements ApiClient {
   async exchange<T>(path: string, lines: AsyncIterable<string>): Promise<AsyncIterable<T>> {
     const response = await this.#connection.fetch(path, {
       method: 'POST',
-      headers: { authorization: this.#authorization, 'content-type': 'application/x-ndjson' },
+      headers: { ...this.#credentials, 'content-type': 'application/x-ndjson' },
       body: ReadableStream.from(encoded(lines)) as ReadableStream<Uint8Array>,
       duplex: 'half',
     });

@@ -2,14 +2,17 @@ import { Command, CommanderError, type OutputConfiguration } from 'commander';
 import { toBulkheadError } from '../errors.ts';
 import { auditCommand } from './audit.ts';
 import { doctorCommand } from './doctor.ts';
+import { encryptionCommand } from './encryption.ts';
 import { explainCommand } from './explain.ts';
 import { grantCommand } from './grant.ts';
+import { indexCommand } from './index-commands.ts';
 import { ingestCommand } from './ingest.ts';
 import { initCommand } from './init.ts';
 import { labelCommand } from './label.ts';
 import { migrateCommand } from './migrate.ts';
 import { FailedQuietly, lineOf, RefusedError } from './problem.ts';
 import { reembedCommand } from './reembed.ts';
+import { restoredCommand } from './restored.ts';
 import { retrieveCommand } from './retrieve.ts';
 import { revokeCommand } from './revoke.ts';
 import { serveCommand } from './serve.ts';
@@ -27,7 +30,17 @@ const COMMANDS = [
     retrieveCommand,
     explainCommand,
   ],
-  ...[grantCommand, revokeCommand, labelCommand, auditCommand, doctorCommand, reembedCommand],
+  ...[
+    grantCommand,
+    revokeCommand,
+    labelCommand,
+    auditCommand,
+    doctorCommand,
+    reembedCommand,
+    indexCommand,
+    restoredCommand,
+    encryptionCommand,
+  ],
 ];
 
 /**

@@ -3,11 +3,14 @@ import type { BulkheadOptions } from '../assembly/server.ts';
 import type { Config } from '../config/config.ts';
 import { BulkheadError } from '../errors.ts';
 import { dataFolderHolder } from '../store/data-folder-lock.ts';
+import { pinnedFetch } from './pinned-fetch.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface Connection {
   /** In words, for a person. */
   readonly where: string;
+  /** It knows who asks: whoever runs the command. */
+  readonly isOperators?: boolean;
   fetch(path: string, init?: RequestInit): Promise<Response>;
   close(): Promise<void>;
 }
@@ -25,9 +28,11 @@ export async function connect(
 ): Promise<Connection> {
   const named = server ?? config.serverUrl;
   if (named !== undefined) return overHttp(parseServer(named));
+  // the indexer that may be running answers nobody
+  if (config.role === 'indexer') return inProcess(config, terminal);
   const holder = dataFolderHolder(config.dataFolder);
   if (holder === undefined) return inProcess(config, terminal);
-  if (holder.url !== undefined) return overHttp(new URL(holder.url));
+  if (holder.url !== undefined) return overHttp(new URL(holder.url), fetchFrom(holder.url, config));
   throw new BulkheadError(
     'data_folder_locked',
     `Process ${holder.pid} has the data folder ${config.dataFolder} and does not answer requests: a server that is starting, or another command. Try again when it is ready.`,
@@ -42,23 +47,33 @@ export async function inProcess(
 ): Promise<Connection> {
   const { openBulkhead } = await import('../assembly/server.ts');
   const progress = terminal.progress('Loading the demo company');
+  const isOperator = config.role === 'indexer';
   const logLevel = ['silent', 'fatal'].includes(config.logLevel) ? config.logLevel : 'error';
   const bulkhead = await openBulkhead(
     { ...config, logLevel },
     {
       logTo: { write: (line) => terminal.say(line.trimEnd()) },
       onDemoProgress: (done, total) => progress.update(done, total),
+      isOperator,
       ...options,
     },
   ).finally(() => progress.end());
   return {
-    where: `No server has the data folder ${config.dataFolder}; working on it in this process.`,
+    where: isOperator
+      ? 'Working on the index in this process, as its operator.'
+      : `No server has the data folder ${config.dataFolder}; working on it in this process.`,
+    isOperators: isOperator,
     fetch: async (path, init) => bulkhead.app.fetch(new Request(new URL(path, 'http://localhost'), init)),
     close: () => bulkhead.close(),
   };
 }
 
-function overHttp(server: URL): Connection {
+/** The server that has this data folder shows the certificate that this configuration names. */
+function fetchFrom(url: string, { certificate }: Config): typeof fetch {
+  return url.startsWith('https:') && certificate !== undefined ? pinnedFetch(certificate.cert) : fetch;
+}
+
+function overHttp(server: URL, fetchThere: typeof fetch = fetch): Connection {
   const unreachable = (cause: unknown) =>
     new BulkheadError(
       'server_unreachable',
@@ -70,7 +85,7 @@ function overHttp(server: URL): Connection {
   return {
     where: `Using the server at ${server.origin}.`,
     fetch: (path, init) =>
-      fetch(new URL(path, server), init).catch((error: unknown) => Promise.reject(unreachable(error))),
+      fetchThere(new URL(path, server), init).catch((error: unknown) => Promise.reject(unreachable(error))),
     close: async () => {},
   };
 }

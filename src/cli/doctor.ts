@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { type ApiOptions, show, withApiOptions, withClient } from './api-command.ts';
+import { table } from './layout.ts';
 import { FailedQuietly } from './problem.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -7,9 +8,12 @@ interface DoctorOptions extends ApiOptions {
   readonly repair?: boolean;
 }
 
+type Differences = Readonly<Record<string, number>>;
+
 interface Findings {
   readonly repaired: boolean;
-  readonly differences: Readonly<Record<string, number>>;
+  readonly differences: Differences;
+  readonly remaining: Differences;
 }
 
 /** `bulkhead doctor`: the index held against the database. */
@@ -26,20 +30,29 @@ export function doctorCommand(program: Command, terminal: Terminal): void {
     withClient(options, terminal, async (client) => {
       const findings = await client.call<Findings>('POST', '/v1/doctor', { body: { repair } });
       show(findings, options, terminal, tell);
-      if (!repair && isDifferent(findings)) throw new FailedQuietly();
+      if (hasAny(findings.remaining)) throw new FailedQuietly();
     }),
   );
 }
 
-function tell(findings: Findings): readonly string[] {
-  if (!isDifferent(findings)) return ['The index is what the database says.'];
-  const found = Object.entries(findings.differences).filter(([, passages]) => passages > 0);
-  const list = found.map(([kind, passages]) => `${passages} ${kind}`).join(', ');
+function tell({ repaired, differences, remaining }: Findings): readonly string[] {
+  if (!hasAny(differences)) return ['The index is what the database says.'];
+  const rows = Object.entries(differences).map(([kind, found]) => [
+    kind,
+    String(found),
+    ...(repaired ? [String(remaining[kind] ?? 0)] : []),
+  ]);
   return [
-    `Passages that differ: ${list}. ${findings.repaired ? 'Repaired.' : 'Run: bulkhead doctor --repair'}`,
+    ...table([['DIFFERENCE', 'PASSAGES', ...(repaired ? ['REMAIN'] : [])], ...rows]),
+    conclusion(repaired, hasAny(remaining)),
   ];
 }
 
-function isDifferent({ differences }: Findings): boolean {
+function conclusion(repaired: boolean, isDifferent: boolean): string {
+  if (!repaired) return 'Run: bulkhead doctor --repair';
+  return isDifferent ? 'Some could not be repaired: the log of the server says why.' : 'Repaired.';
+}
+
+function hasAny(differences: Differences): boolean {
   return Object.values(differences).some((passages) => passages > 0);
 }

@@ -13,6 +13,8 @@ export type Outcome =
       readonly name: string;
       readonly status: BatchResultBody['status'];
       readonly document_id: string | undefined;
+      /** The version that is stored and not in the index yet. */
+      readonly pending?: number | undefined;
     };
 
 /** Counts what became of each document, and tells of failures as they happen. */

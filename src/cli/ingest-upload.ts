@@ -81,14 +81,15 @@ class Batch {
     }
   }
 
-  settle({ line, external_id, status, document_id, error }: BatchResultBody): void {
+  settle(result: BatchResultBody): void {
+    const { line, external_id, status, document_id, error } = result;
     // of no line: the batch itself broke off
     if (line === 0 && error !== undefined) throw new RefusedError(error.code, error.detail, error.errors);
     const name = this.#sent.get(line) ?? external_id ?? `line ${line}`;
     this.#sent.delete(line);
     if (status === 'failed')
       this.#report({ name, error: lineOf({ ...UNSAID, ...error, issues: error?.errors }) });
-    else this.#report({ name, status, document_id });
+    else this.#report({ name, status, document_id, ...pendingOf(result) });
   }
 
   /** An answer that ends early is not one that says that all went well. */
@@ -102,16 +103,20 @@ class Batch {
   }
 }
 
+function pendingOf({ pending, version }: Pick<BatchResultBody, 'pending' | 'version'>) {
+  return pending === true && version !== undefined ? { pending: version } : {};
+}
+
 const UNSAID = { code: 'internal', detail: 'The server did not say why.' };
 
 async function sendAlone(client: ApiClient, { name, body }: Upload): Promise<Outcome> {
   try {
-    const result = await client.call<Pick<BatchResultBody, 'status' | 'document_id'>>(
+    const result = await client.call<Pick<BatchResultBody, 'status' | 'document_id' | 'version' | 'pending'>>(
       'POST',
       '/v1/documents',
       { body },
     );
-    return { name, status: result.status, document_id: result.document_id };
+    return { name, status: result.status, document_id: result.document_id, ...pendingOf(result) };
   } catch (error) {
     if (error instanceof RefusedError) return { name, error: lineOf(error) };
     if (isBulkheadError(error)) return { name, error: lineOf(error) };

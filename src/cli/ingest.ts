@@ -3,7 +3,8 @@ import { withApiOptions, withClient } from './api-command.ts';
 import type { ApiClient, ClientOptions } from './client.ts';
 import { ensureContainers, missingContainers } from './ingest-containers.ts';
 import type { Paths } from './ingest-paths.ts';
-import { IngestReport } from './ingest-report.ts';
+import { PendingDocuments } from './ingest-pending.ts';
+import { IngestReport, type Outcome } from './ingest-report.ts';
 import { type Interrupt, upload } from './ingest-upload.ts';
 import { FailedQuietly, RefusedError } from './problem.ts';
 import type { Terminal } from './terminal.ts';
@@ -52,6 +53,7 @@ async function ingest(
   terminal: Terminal,
 ): Promise<void> {
   const report = new IngestReport(terminal, json === true);
+  const pending = new PendingDocuments();
   const interrupt = onInterrupt(() =>
     terminal.say('Stopping: what was sent is finished. Again: stop at once.'),
   );
@@ -65,11 +67,18 @@ async function ingest(
     for (const failure of containers.failed) report.take(failure);
     for (const failure of read.unreadable) report.take(failure);
     if (terminal.isWatched) report.expect(await count(read.documents(), interrupt));
-    await upload(client, read.documents(), (outcome) => report.take(outcome), interrupt);
+    const take = (outcome: Outcome) => {
+      report.take(outcome);
+      pending.take(outcome);
+    };
+    await upload(client, read.documents(), take, interrupt);
+    await pending.wait(client, interrupt);
   } finally {
     interrupt.end();
     report.end(interrupt.isRaised());
   }
+  if (pending.size > 0)
+    terminal.say(`${pending.size} of them are stored and will be found when the index has taken them.`);
   if (report.hasFailures || interrupt.isRaised()) throw new FailedQuietly();
 }
 

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
@@ -58,6 +59,8 @@ export interface Config {
   /** As callers see this server; `undefined` = http://localhost:<port>. */
   readonly publicUrl: string | undefined;
   readonly dataFolder: string;
+  /** Where request durations are told to whoever scrapes them; absent = nowhere. */
+  readonly metricsPort: number | undefined;
   /** Which part of the program this process is; `all` on one machine. */
   readonly role: 'retrieve' | 'ingest' | 'indexer' | 'admin' | 'audit' | 'all';
   /** Absent = plain HTTP, for a listener behind a proxy or on this machine only. */
@@ -70,7 +73,7 @@ export interface Config {
   readonly keyFile: string | undefined;
   readonly modelManifest: string;
   readonly ingestWorkers: number | undefined;
-  /** Names this process's audit chain; two processes never share one at a time. */
+  /** Names this process's audit chain, `<role>-<host>` by default; two processes never share one at a time. */
   readonly auditWriter: string;
   readonly logLevel: string;
   /** The demo tenant with its development identity provider; never in production. */
@@ -90,10 +93,14 @@ const DEFAULT_MODEL = resolve(PROJECT, 'models/all-MiniLM-L6-v2/manifest.json');
 
 /**
  * Reads the environment and `bulkhead.yaml` once, into one frozen object. Nothing else reads `process.env`.
+ * @param given on the command line, by the variables' names, which it beats
  * @throws BulkheadError `config_invalid` naming every variable and field that is wrong
  */
-export function loadConfig(environment: Readonly<Record<string, string | undefined>> = process.env): Config {
-  const env = validate(environmentSchema, environment, 'the environment');
+export function loadConfig(
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+  given: Readonly<Record<string, string>> = {},
+): Config {
+  const env = validate(environmentSchema, { ...environment, ...given }, 'the environment');
   const production = env.NODE_ENV === 'production';
   const demo = !production && env.BULKHEAD_CONFIG === undefined && env.BULKHEAD_DEMO;
   const file = readFile(env.BULKHEAD_CONFIG ?? (demo ? DEMO_POLICY : undefined));
@@ -105,6 +112,7 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     host: env.BULKHEAD_HOST,
     publicUrl: env.BULKHEAD_URL,
     dataFolder: resolve(env.BULKHEAD_DATA),
+    metricsPort: env.BULKHEAD_METRICS_PORT,
     role: env.BULKHEAD_ROLE,
     certificate: listenerCertificate(env),
     database: databaseConnection(env),
@@ -112,7 +120,7 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     keyFile: env.BULKHEAD_KEY_FILE === undefined ? undefined : resolve(env.BULKHEAD_KEY_FILE),
     modelManifest: resolve(env.BULKHEAD_MODEL ?? DEFAULT_MODEL),
     ingestWorkers: env.BULKHEAD_INGEST_WORKERS,
-    auditWriter: env.BULKHEAD_WRITER,
+    auditWriter: env.BULKHEAD_WRITER ?? writerName(env.BULKHEAD_ROLE),
     logLevel: env.LOG_LEVEL,
     demo,
     policy: validate(policySchema, policy, file.name),
@@ -125,6 +133,11 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     actAs: env.BULKHEAD_AS,
     serverUrl: env.BULKHEAD_SERVER,
   });
+}
+
+/** The database takes from a login of one role only what is written under a name that begins with the role. */
+function writerName(role: Config['role']): string {
+  return `${role}-${hostname().replace(/[^a-zA-Z0-9._-]/g, '-')}`.slice(0, 64);
 }
 
 function validate<T extends z.ZodType>(schema: T, value: unknown, where: string): z.output<T> {

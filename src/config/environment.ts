@@ -1,4 +1,3 @@
-import { hostname } from 'node:os';
 import { z } from 'zod';
 
 const integer = (low: number, high: number) => z.coerce.number().int().min(low).max(high);
@@ -18,14 +17,11 @@ export const environmentSchema = z.object({
   BULKHEAD_WRITER: z
     .string()
     .regex(/^[a-zA-Z0-9._-]{1,64}$/)
-    .default(
-      `all-${hostname()
-        .replace(/[^a-zA-Z0-9._-]/g, '-')
-        .slice(0, 58)}`,
-    ),
+    .optional(),
   BULKHEAD_TOKEN: z.string().min(1).optional(),
   BULKHEAD_AS: z.string().min(1).optional(),
   BULKHEAD_SERVER: z.url().optional(),
+  BULKHEAD_METRICS_PORT: integer(1, 65535).optional(),
   BULKHEAD_ROLE: z.enum(['retrieve', 'ingest', 'indexer', 'admin', 'audit', 'all']).default('all'),
   BULKHEAD_TLS_CERT: z.string().min(1).optional(),
   BULKHEAD_TLS_KEY: z.string().min(1).optional(),

@@ -67,7 +67,9 @@ export interface Embedder {
 export interface EmbedderOptions {
   /** A `manifest.json`, see model-manifest.ts. */
   readonly manifestPath: string;
-  /** Workers for passages, at least 1; default: one less than there are processors. */
+  /** Workers for questions: 1, or 0 in a process that is asked none; default 1. */
+  readonly queryWorkers?: 0 | 1;
+  /** Workers for passages, 0 in a process that takes none in; default: one less than there are processors. */
   readonly ingestWorkers?: number;
   /** Default 1: two workers of one thread are faster than one of two. */
   readonly threadsPerWorker?: number;
@@ -100,10 +102,18 @@ export async function openEmbedder(options: EmbedderOptions): Promise<Embedder> 
   };
   const ingestWorkers = options.ingestWorkers ?? Math.max(1, availableParallelism() - 1);
   const [query, ingest] = await openBoth(
-    openPool({ ...shared, size: 1 }),
+    openPool({ ...shared, size: options.queryWorkers ?? 1 }),
     openPool({ ...shared, size: ingestWorkers }),
   );
   return new WorkerEmbedder(spec, query, ingest, options.batchSize ?? 1);
+}
+
+/** What an index of the model must know of it; none of its files is read. @throws as `readManifest` does */
+export async function describeSpace(
+  manifestPath: string,
+): Promise<Pick<Embedder, 'fingerprint' | 'dimension' | 'name'>> {
+  const manifest = await readManifest(manifestPath);
+  return { fingerprint: fingerprintOf(manifest), dimension: manifest.dimension, name: manifest.name };
 }
 
 class WorkerEmbedder implements Embedder {

@@ -2,12 +2,13 @@
 
 import type { HttpBindings } from '@hono/node-server';
 import type { OpenAPIHono } from '@hono/zod-openapi';
-import type { Context, Hono } from 'hono';
+import type { Context, Hono, MiddlewareHandler } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import { secureHeaders } from 'hono/secure-headers';
 import { BulkheadError, toBulkheadError } from '../errors.ts';
 import { type Log, summarizeError } from '../telemetry/log.ts';
+import type { ObservedRequest } from '../telemetry/metrics.ts';
 import { bearerToken, toIdentity } from './authenticate.ts';
 import { type Env, newRoutes } from './env.ts';
 import { observeRequests } from './observe.ts';
@@ -15,20 +16,30 @@ import { describeApi } from './openapi.ts';
 import { type PageOptions, pages } from './pages/pages.ts';
 import { problemResponse } from './problem.ts';
 import { RefusalLog } from './refusals.ts';
+import { type AppRole, hasApi, hasPages, onlyServed, serves } from './role-routes.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { batchRoutes } from './routes/batch.ts';
 import { containerRoutes } from './routes/containers.ts';
 import { documentRoutes } from './routes/documents.ts';
+import { encryptionRoutes } from './routes/encryption.ts';
 import { explainRoutes } from './routes/explain.ts';
+import { indexRoutes } from './routes/index-operations.ts';
+import { indexRepairRoutes } from './routes/index-repair.ts';
 import { operationRoutes } from './routes/operations.ts';
 import { principalRoutes } from './routes/principals.ts';
 import { retrieveRoutes } from './routes/retrieve.ts';
-import type { Services } from './services.ts';
+import type { Caller, Services } from './services.ts';
 
-export interface AppOptions extends PageOptions {
+export interface AppOptions extends Omit<PageOptions, 'explains'> {
+  /** What the process is: no route of another role is served. */
+  readonly role?: AppRole | undefined;
+  /** Who runs the one command that this answers; absent = callers show a token. */
+  readonly operator?: Caller | undefined;
   readonly version: string;
   readonly log: Log;
   readonly newRequestId: () => string;
+  /** Told of each request, for the metrics. */
+  readonly onRequest?: ((request: ObservedRequest) => void) | undefined;
   /** Applications of their own, served before and outside of everything here: the development identity provider. */
   readonly mounts?: readonly { readonly path: string; readonly app: Hono<{ Bindings: HttpBindings }> }[];
 }
@@ -41,7 +52,7 @@ export interface BulkheadApp {
 
 /** Every error becomes a response; nothing is thrown. */
 export function createApp(services: Services, options: AppOptions): BulkheadApp {
-  const { log, publicUrl, now } = options;
+  const { log, publicUrl, now, role = 'all' } = options;
   const refusals = new RefusalLog({
     now,
     record: (refusal) => services.audit.refused(refusal),
@@ -49,32 +60,46 @@ export function createApp(services: Services, options: AppOptions): BulkheadApp 
   });
   const app = newRoutes();
   const api = (c: Context<Env>, error: BulkheadError) => problemResponse(error, c.get('requestId'));
-  const web = pages(services, options);
+  const web = hasPages(role)
+    ? pages(services, { ...options, explains: serves(role, 'GET /why/:document') })
+    : undefined;
   const show = (c: Context<Env>, error: BulkheadError) =>
-    isApi(c.req.path) ? api(c, error) : web.errorPage(c, error);
+    web === undefined || isApi(c.req.path) ? api(c, error) : web.errorPage(c, error);
 
   for (const { path, app: mounted } of options.mounts ?? []) app.route(path, mounted);
-  app.use(observeRequests({ log, now, newRequestId: options.newRequestId, refusals }));
+  app.use(
+    observeRequests({ log, now, newRequestId: options.newRequestId, refusals, onRequest: options.onRequest }),
+  );
   app.use(securityHeaders(publicUrl.protocol === 'https:'));
   app.use(methodNotAllowed({ app, onMethodNotAllowed: (c, methods) => answerMethods(c, methods, show) }));
-  app.use('/v1/*', async (c, next) => {
-    const caller = await services.verifyToken(bearerToken(c.req.header('authorization')));
-    c.set('caller', { identity: toIdentity(caller), requestId: c.get('requestId') });
-    return next();
-  });
+  if (hasApi(role)) app.use('/v1/*', authenticated(services, options.operator));
   app.onError((thrown, c) => show(c, explained(thrown, c, log)));
   app.notFound((c) => show(c, new BulkheadError('not_found', 'There is no such path.')));
 
-  addRoutes(app, services, options);
-  app.route('/', web.routes);
-  const description = describeApi(app, options.version, publicUrl.origin);
-  app.get('/openapi.json', (c) => c.json(description));
+  for (const routes of allRoutes(services, options)) app.route('/', onlyServed(routes, role));
+  if (web !== undefined) app.route('/', onlyServed(web.routes, role));
+  if (hasApi(role)) {
+    const description = describeApi(app, options.version, publicUrl.origin);
+    app.get('/openapi.json', (c) => c.json(description));
+  }
 
   return { fetch: app.fetch, close: () => refusals.close() };
 }
 
-function addRoutes(app: OpenAPIHono<Env>, services: Services, { log, levels }: AppOptions): void {
-  for (const routes of [
+function authenticated(services: Services, operator: Caller | undefined): MiddlewareHandler<Env> {
+  return async (c, next) => {
+    if (operator !== undefined) {
+      c.set('caller', operator);
+      return next();
+    }
+    const caller = await services.verifyToken(bearerToken(c.req.header('authorization')));
+    c.set('caller', { identity: toIdentity(caller), requestId: c.get('requestId') });
+    return next();
+  };
+}
+
+function allRoutes(services: Services, { log, levels }: AppOptions) {
+  return [
     retrieveRoutes(services, levels),
     documentRoutes(services),
     batchRoutes(services, log),
@@ -83,8 +108,10 @@ function addRoutes(app: OpenAPIHono<Env>, services: Services, { log, levels }: A
     explainRoutes(services),
     auditRoutes(services),
     operationRoutes(services),
-  ])
-    app.route('/', routes);
+    indexRoutes(services, log),
+    indexRepairRoutes(services, log),
+    encryptionRoutes(services, log),
+  ];
 }
 
 const API_PATHS = /^\/(v1(\/|$)|healthz$|readyz$|openapi\.json$)/;

@@ -2,6 +2,7 @@ import type { Context, MiddlewareHandler } from 'hono';
 import { matchedRoutes } from 'hono/route';
 import { isBulkheadError } from '../errors.ts';
 import type { Log } from '../telemetry/log.ts';
+import type { ObservedRequest } from '../telemetry/metrics.ts';
 import type { Env } from './env.ts';
 import type { RefusalLog } from './refusals.ts';
 
@@ -11,6 +12,7 @@ interface ObserveOptions {
   readonly now: () => number;
   readonly newRequestId: () => string;
   readonly refusals: RefusalLog;
+  readonly onRequest?: ((request: ObservedRequest) => void) | undefined;
 }
 
 /** Around every request: its id, one line in the log, a record when it was turned away, and no caching. */
@@ -19,6 +21,7 @@ export function observeRequests({
   now,
   newRequestId,
   refusals,
+  onRequest,
 }: ObserveOptions): MiddlewareHandler<Env> {
   return async (c, next) => {
     const startedAt = now();
@@ -29,16 +32,9 @@ export function observeRequests({
     c.header('x-request-id', requestId);
     if (leavesBodyUnread(c)) c.header('connection', 'close');
     if (!c.res.headers.has('cache-control')) c.header('cache-control', 'no-store');
-    log.info(
-      {
-        request_id: requestId,
-        method: c.req.method,
-        route: routeOf(c),
-        status: c.res.status,
-        ms: Math.round(now() - startedAt),
-      },
-      'request',
-    );
+    const observed = { route: routeOf(c), status: c.res.status, ms: Math.round(now() - startedAt) };
+    onRequest?.(observed);
+    log.info({ request_id: requestId, method: c.req.method, ...observed }, 'request');
   };
 }
 

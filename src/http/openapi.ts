@@ -29,7 +29,7 @@ const problemSchema = z
 
 const PUBLIC = new Set(['/healthz', '/readyz', '/openapi.json']);
 
-/** OpenAPI 3.1. Every operation may also answer with a problem. */
+/** OpenAPI 3.1, of what this process serves. Every operation may also answer with a problem. */
 export function describeApi(app: OpenAPIHono<Env>, version: string, url: string) {
   const { openAPIRegistry: registry } = app;
   registry.registerComponent('securitySchemes', 'bearer', {
@@ -50,14 +50,21 @@ export function describeApi(app: OpenAPIHono<Env>, version: string, url: string)
     servers: [{ url }],
     security: [{ bearer: [] }],
   });
-  for (const [path, item] of Object.entries(document.paths ?? {}))
+  const served = new Set(app.routes.map(({ method, path }) => `${method} ${path}`));
+  for (const [path, item] of Object.entries(document.paths ?? {})) {
     for (const method of ['get', 'post', 'put', 'patch', 'delete'] as const) {
       const operation = item[method];
       if (operation === undefined) continue;
+      if (!served.has(`${method.toUpperCase()} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`)) {
+        delete item[method];
+        continue;
+      }
       operation.operationId = operationId(method, path);
       if (PUBLIC.has(path)) operation.security = [];
       operation.responses = { ...operation.responses, default: PROBLEM };
     }
+    if (Object.keys(item).length === 0) delete document.paths?.[path];
+  }
   return document;
 }
 

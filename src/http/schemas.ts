@@ -81,6 +81,10 @@ const uploadFields = {
   document_id: z.uuid().optional(),
   version: z.int().optional(),
   passages: z.int().optional().describe('how many it was split into'),
+  pending: z
+    .literal(true)
+    .optional()
+    .describe('stored, and not in the index yet; documents:pending says when'),
 };
 
 export const uploadView = z
@@ -102,6 +106,15 @@ export const batchResultView = z
       .optional(),
   })
   .openapi('BatchResult', { description: 'One line of the answer to a batch, in the order of completion.' });
+
+export const pendingView = z
+  .strictObject({
+    request_id: z.string(),
+    documents: z.array(z.strictObject({ document_id: z.string(), state: z.enum(['under-way', 'failed']) })),
+  })
+  .openapi('PendingDocuments', {
+    description: 'Those not in the index yet, among the caller’s; `failed` ones are tried again later.',
+  });
 
 const boundsFields = { from: z.string().optional(), until: z.string().optional() };
 
@@ -160,6 +173,9 @@ export const auditVerdictView = z
     records: z.int(),
     problems: z.array(
       z.strictObject({ writer: z.string(), seq: z.int(), what: z.string(), detail: z.string() }),
+    ),
+    losses: z.array(
+      z.strictObject({ writer: z.string(), kept: z.int(), lost: z.int(), declared: z.string() }),
     ),
   })
   .openapi('AuditVerdict');

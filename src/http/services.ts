@@ -1,4 +1,5 @@
 /** What the API and the pages need of the rest. Main wires it; nothing here knows a database. */
+import type { z } from '@hono/zod-openapi';
 import type { AdminCaller } from '../admin/change.ts';
 import type {
   bindRole,
@@ -25,12 +26,17 @@ import type { queryAudit, verifyAudit } from '../audit/query.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { VerifiedCaller } from '../identity/verify-token.ts';
 import type { Difference } from '../ingest/doctor.ts';
+import type { Rotation } from '../ingest/rotate-keys.ts';
 import type { IngestResult, Submission } from '../ingest/submission.ts';
 import type { Released } from '../retrieve/6-release.ts';
 import type { Answer } from '../retrieve/answer.ts';
 import type { DocumentList, DocumentView, ListRequest } from '../retrieve/documents.ts';
 import type { RetrieveRequest } from '../retrieve/stages.ts';
 import type { CallerIdentity } from '../store/authority.ts';
+import type { DeadLetter } from '../store/dead-letters.ts';
+import type { encryptionView, rotatedView } from './encryption-views.ts';
+import type { calibrationView, indexStatsView } from './index-views.ts';
+import type { ProgressWork } from './progress-stream.ts';
 import type { Refusal } from './refusals.ts';
 
 /** Who asks, and in which request: what every operation is called with. */
@@ -62,6 +68,11 @@ interface IngestService {
    */
   many(caller: Caller, submissions: AsyncIterable<Submission>): Promise<AsyncIterable<IngestResult>>;
   remove(caller: Caller, document: string): Promise<void>;
+  /** Those among these versions that are not in the index yet; of documents that are not the caller's nothing is said. */
+  pending(
+    caller: Caller,
+    versions: readonly { readonly document: string; readonly version: number }[],
+  ): Promise<ReadonlyMap<string, 'under-way' | 'failed'>>;
 }
 
 /** An operation as its module has it, with the parts it works on filled in. */
@@ -117,20 +128,66 @@ export type SignInEvent =
     }
   | { readonly kind: 'ended'; readonly caller: Caller; readonly issuer: string };
 
+type Differences = Readonly<Record<Difference['kind'], number>>;
+
 interface MaintenanceService {
   /**
    * Compares the index with the database, and repairs it when told to: how many chunks of the tenant differ, by
-   * kind of difference.
+   * kind of difference, and how many still do after the repair.
    * @throws BulkheadError `right_missing` without `administer` at the root
    */
   doctor(
     caller: Caller,
     options: { readonly repair: boolean },
-  ): Promise<Readonly<Record<Difference['kind'], number>>>;
+  ): Promise<{ readonly differences: Differences; readonly remaining: Differences }>;
   /**
    * Embeds every passage with the configured model and switches to it.
    * @returns how many passages it embedded
    * @throws BulkheadError `right_missing` without `administer` at the root
    */
   reembed(caller: Caller): Promise<number>;
+  /**
+   * Documents of the caller's tenant that the index could not take, the oldest first.
+   * @throws BulkheadError `right_missing` without `administer` at the root
+   */
+  deadLetters(caller: Caller): Promise<{ readonly letters: readonly DeadLetter[]; readonly more: boolean }>;
+  /**
+   * Lets the index try again; all of them where none are named.
+   * @returns how many
+   * @throws BulkheadError `right_missing` without `administer` at the root
+   */
+  retryDeadLetters(caller: Caller, documents: readonly string[] | undefined): Promise<number>;
+  /**
+   * Resolves to the building, which has not begun, once it is sure that it may.
+   * @throws BulkheadError `right_missing` without `administer` at the root; `conflict` while another one is under way
+   */
+  rebuild(caller: Caller): Promise<ProgressWork<{ readonly passages: number }>>;
+  /**
+   * Figures of the caller's tenant.
+   * @throws BulkheadError `right_missing` without `administer` at the root
+   */
+  indexStats(caller: Caller): Promise<IndexStatsView>;
+  /**
+   * Resolves to the measuring, which has not begun, once it is sure that it can.
+   * @throws BulkheadError `right_missing` without `administer` at the root; `conflict` for an index that is exact by
+   *   nature, and while another calibration is under way
+   */
+  calibrate(caller: Caller, options: { readonly seconds: number }): Promise<CalibrationRun>;
+  /**
+   * Data keys of the caller's tenant, and what waits to be sealed.
+   * @throws BulkheadError `right_missing` without `administer` at the root
+   */
+  encryption(caller: Caller): Promise<Omit<z.infer<typeof encryptionView>, 'request_id'>>;
+  /**
+   * Resolves to the rotating, which has not begun. Readers go on meanwhile.
+   * @throws BulkheadError `right_missing` without `administer` at the root; `conflict` without a key file
+   */
+  rotateKeys(caller: Caller, rotation: Rotation): Promise<ProgressWork<z.infer<typeof rotatedView>>>;
 }
+
+/** Measures and stores; resolves to what it found. */
+export type CalibrationRun = (
+  onProgress: (done: number, total: number) => void,
+) => Promise<z.infer<typeof calibrationView>>;
+
+export type IndexStatsView = Omit<z.infer<typeof indexStatsView>, 'request_id'>;

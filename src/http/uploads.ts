@@ -96,10 +96,11 @@ function parseJson(bytes: Uint8Array): unknown {
 }
 
 /** What is known of a document after it was taken in. */
-export function uploadView({ externalId, status, documentId, version, chunks }: IngestResult) {
+export function uploadView({ externalId, status, documentId, version, chunks, isPending }: IngestResult) {
+  const pending = isPending === true ? true : undefined;
   return {
     external_id: externalId,
     status,
-    ...present({ document_id: documentId, version, passages: chunks }),
+    ...present({ document_id: documentId, version, passages: chunks, pending }),
   };
 }

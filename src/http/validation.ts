@@ -97,7 +97,7 @@ export function storedBoundsView({ from, until }: { from: number | null; until: 
 }
 
 /** A whole number in a query string; nothing but digits is one. */
-function queryInteger(low: number, high: number, fallback: number) {
+export function queryInteger(low: number, high: number, fallback: number) {
   return z
     .string()
     .regex(/^\d{1,9}$/, 'must be a whole number')

@@ -1,11 +1,14 @@
 import { sql } from 'kysely';
 import { BulkheadError } from '../errors.ts';
 import type { Database, Work } from '../store/database.ts';
-import { PgvectorIndex } from './pgvector-index.ts';
-import type { EmbeddingSpace, VectorCollections, VectorIndex } from './vector-index.ts';
+import { fillingName, PgvectorIndex } from './pgvector-index.ts';
+import type { EmbeddingSpace, Rebuild, VectorCollections, VectorIndex } from './vector-index.ts';
 
 /** A dropped collection goes in steps of this many points, so that others have their turn. */
 const POINTS_PER_STEP = 256;
+
+/** The name of a generation whose place was taken, until it is gone. */
+const replaced = (fingerprint: string) => `${fingerprint} (replaced)`;
 
 export class PgvectorCollections implements VectorCollections {
   readonly #database: Database;
@@ -15,7 +18,7 @@ export class PgvectorCollections implements VectorCollections {
   }
 
   async open(space: EmbeddingSpace): Promise<VectorIndex> {
-    const { id, dimension } = await this.#locked(async (work) => {
+    const { dimension } = await this.#locked(async (work) => {
       await sql`insert into bulkhead.index_collection (fingerprint, dimension, live)
         select ${space.fingerprint}, ${space.dimension}::int, not exists (select 1 from bulkhead.index_collection where live)
         on conflict (fingerprint) do nothing`.execute(work);
@@ -26,7 +29,7 @@ export class PgvectorCollections implements VectorCollections {
         'model_changed',
         `The index of ${space.fingerprint} has ${dimension} dimensions, not ${space.dimension}.`,
       );
-    return new PgvectorIndex(this.#database, id, space);
+    return new PgvectorIndex(this.#database, space);
   }
 
   async live(): Promise<string | undefined> {
@@ -43,25 +46,39 @@ export class PgvectorCollections implements VectorCollections {
 
   async switchTo(fingerprint: string): Promise<void> {
     await this.#locked(async (work) => {
-      const collections = work.withSchema('bulkhead');
-      await collections
-        .updateTable('index_collection')
-        .set({ live: false })
-        .where('live', '=', true)
-        .execute();
-      const { numUpdatedRows } = await collections
-        .updateTable('index_collection')
-        .set({ live: true })
-        .where('fingerprint', '=', fingerprint)
-        .executeTakeFirstOrThrow();
-      if (numUpdatedRows === 0n)
+      await setLive(work, false, 'live', true);
+      if ((await setLive(work, true, 'fingerprint', fingerprint)) === 0n)
         throw new BulkheadError('model_changed', `There is no index of ${fingerprint} to switch to.`);
     });
+  }
+
+  async rebuild(space: EmbeddingSpace): Promise<Rebuild> {
+    const { fingerprint, dimension } = space;
+    if ((await this.#dimensionOf(fingerprint)) !== dimension)
+      throw new BulkheadError('model_changed', `There is no index of ${fingerprint} to rebuild.`);
+    await this.drop(fillingName(fingerprint));
+    await this.drop(replaced(fingerprint));
+    const index = await this.open({ fingerprint: fillingName(fingerprint), dimension });
+    return {
+      index,
+      swap: async () => {
+        await this.#locked((work) => swap(work, fingerprint));
+        await this.drop(replaced(fingerprint));
+      },
+      abandon: () => this.drop(fillingName(fingerprint)),
+    };
   }
 
   async drop(fingerprint: string): Promise<void> {
     let left = true;
     while (left) left = await this.#locked((work) => dropStep(work, fingerprint));
+  }
+
+  #dimensionOf(fingerprint: string): Promise<number | undefined> {
+    return this.#database.unitOfWork('indexer', undefined, async (work) => {
+      const collection = await find(work, fingerprint).executeTakeFirst();
+      return collection?.dimension;
+    });
   }
 
   /** Changes to the list of collections are made one at a time; searches go on meanwhile. */
@@ -79,6 +96,38 @@ function find(work: Work, fingerprint: string) {
     .selectFrom('index_collection')
     .select(['id', 'dimension', 'live'])
     .where('fingerprint', '=', fingerprint);
+}
+
+async function setLive(
+  work: Work,
+  live: boolean,
+  column: 'live' | 'fingerprint',
+  value: boolean | string,
+): Promise<bigint> {
+  const { numUpdatedRows } = await work
+    .withSchema('bulkhead')
+    .updateTable('index_collection')
+    .set({ live })
+    .where(column, '=', value)
+    .executeTakeFirstOrThrow();
+  return numUpdatedRows;
+}
+
+/** The names change places, and with them all that goes by a name: searches, and writers, which wait for this. */
+async function swap(work: Work, fingerprint: string): Promise<void> {
+  const old = await find(work, fingerprint).executeTakeFirst();
+  const rename = async (from: string, to: string, live: boolean) => {
+    const { numUpdatedRows } = await work
+      .withSchema('bulkhead')
+      .updateTable('index_collection')
+      .set({ fingerprint: to, live })
+      .where('fingerprint', '=', from)
+      .executeTakeFirstOrThrow();
+    return numUpdatedRows;
+  };
+  await rename(fingerprint, replaced(fingerprint), false);
+  if ((await rename(fillingName(fingerprint), fingerprint, old?.live ?? false)) === 0n)
+    throw new BulkheadError('conflict', 'This rebuild was given up for another one.');
 }
 
 /** @returns whether anything may be left */

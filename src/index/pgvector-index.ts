@@ -28,18 +28,21 @@ import type {
   VectorIndex,
 } from './vector-index.ts';
 
+/** The name of the generation that is filled to take a collection's place (`VectorCollections.rebuild`). */
+export function fillingName(fingerprint: string): string {
+  return `${fingerprint} (filling)`;
+}
+
 /** PGlite blocks the event loop for about a millisecond a point. */
 const POINTS_PER_TRANSACTION = 32;
 
 export class PgvectorIndex implements VectorIndex {
   readonly #database: Database;
-  readonly #collection: number;
   readonly #space: EmbeddingSpace;
 
-  /** @param collection its row in `index_collection`, as `PgvectorCollections.open` found it */
-  constructor(database: Database, collection: number, space: EmbeddingSpace) {
+  /** @param space `fingerprint` names the collection: a rebuilt one takes its predecessor's name */
+  constructor(database: Database, space: EmbeddingSpace) {
     this.#database = database;
-    this.#collection = collection;
     this.#space = space;
   }
 
@@ -71,10 +74,11 @@ export class PgvectorIndex implements VectorIndex {
     for (let start = 0; start < distinct.length; start += POINTS_PER_TRANSACTION) {
       const batch = distinct.slice(start, start + POINTS_PER_TRANSACTION);
       await this.#database.unitOfWork('indexer', undefined, async (work) => {
-        await this.#holdCollection(work);
-        await deletePostings(work, this.#collection, batch);
-        await insertVectors(this.#collection, batch).execute(work);
-        await insertPostings(this.#collection, batch).execute(work);
+        for (const collection of await this.#holdCollections(work)) {
+          await deletePostings(work, collection, batch);
+          await insertVectors(collection, batch).execute(work);
+          await insertPostings(collection, batch).execute(work);
+        }
       });
     }
   }
@@ -90,13 +94,25 @@ export class PgvectorIndex implements VectorIndex {
     );
   }
 
-  async removeDocument(tenant: TenantId, document: DocumentId, exceptVersion?: number): Promise<void> {
+  async removeDocument(tenant: TenantId, document: DocumentId, before?: number): Promise<void> {
     await this.#database.unitOfWork('indexer', undefined, (work) =>
       sql`with removed as (
           delete from bulkhead.index_vector
           where tenant_id = ${tenant} and document_id = ${document}
-            and version is distinct from ${exceptVersion ?? null}::int
+            and (${before ?? null}::int is null or version < ${before ?? null}::int)
           returning collection_id, chunk_id)
+        delete from bulkhead.index_posting p using removed r
+        where p.chunk_id = r.chunk_id and p.collection_id = r.collection_id`.execute(work),
+    );
+  }
+
+  async removePoints(tenant: TenantId, chunks: readonly ChunkId[]): Promise<void> {
+    await this.#database.unitOfWork('indexer', undefined, (work) =>
+      sql`with removed as (
+          delete from bulkhead.index_vector v using bulkhead.index_collection c
+          where c.fingerprint = ${this.#space.fingerprint} and v.collection_id = c.id
+            and v.tenant_id = ${tenant} and v.chunk_id = any (${[...chunks]}::bigint[])
+          returning v.collection_id, v.chunk_id)
         delete from bulkhead.index_posting p using removed r
         where p.chunk_id = r.chunk_id and p.collection_id = r.collection_id`.execute(work),
     );
@@ -112,7 +128,12 @@ export class PgvectorIndex implements VectorIndex {
         .withSchema('bulkhead')
         .selectFrom('index_vector')
         .select(['chunk_id', 'document_id', 'version', 'class_id'])
-        .where('collection_id', '=', this.#collection)
+        .where('collection_id', '=', (collection) =>
+          collection
+            .selectFrom('index_collection')
+            .select('id')
+            .where('fingerprint', '=', this.#space.fingerprint),
+        )
         .where('tenant_id', '=', tenant)
         .$if(after !== undefined, (query) => query.where('chunk_id', '>', after ?? 0))
         .orderBy('chunk_id')
@@ -133,26 +154,29 @@ export class PgvectorIndex implements VectorIndex {
       maxRank: -1,
     };
     try {
-      const { rows } = await this.#database.unitOfWork('retrieve', context, (work) =>
-        statement.execute(work),
-      );
-      return rows as Row[];
+      return (await this.#database.statement('retrieve', context, statement)) as readonly Row[];
     } catch (error) {
       throw toIndexError(error);
     }
   }
 
-  /** Keeps the collection from being dropped until the transaction ends. */
-  async #holdCollection(work: Work): Promise<void> {
+  /**
+   * Keeps the collection from being dropped or replaced until the transaction ends; with it, the generation that is
+   * being filled in its stead.
+   */
+  async #holdCollections(work: Work): Promise<readonly number[]> {
+    const { fingerprint } = this.#space;
     const found = await work
       .withSchema('bulkhead')
       .selectFrom('index_collection')
-      .select('id')
-      .where('id', '=', this.#collection)
+      .select(['id', 'fingerprint'])
+      .where('fingerprint', 'in', [fingerprint, fillingName(fingerprint)])
+      .orderBy('id')
       .forKeyShare()
-      .executeTakeFirst();
-    if (found === undefined)
-      throw new BulkheadError('model_changed', `The index of ${this.#space.fingerprint} was dropped.`);
+      .execute();
+    if (!found.some((collection) => collection.fingerprint === fingerprint))
+      throw new BulkheadError('model_changed', `The index of ${fingerprint} was dropped.`);
+    return found.map(({ id }) => id);
   }
 
   #requireDimension(embedding: Float32Array): void {
@@ -230,10 +254,13 @@ function vectorText(embedding: Float32Array): string {
 }
 
 function toIndexError(error: unknown): BulkheadError {
-  if (isBulkheadError(error)) return error;
+  if (isBulkheadError(error) && error.code !== 'database_unavailable') return error;
   if (error instanceof DatabaseError && error.sqlState === '55000')
     return new BulkheadError('model_changed', 'The live index belongs to another embedding model.', {
       cause: error,
     });
-  return new BulkheadError('index_unavailable', 'The index could not be searched.', { cause: error });
+  return new BulkheadError('index_unavailable', 'The index could not be searched.', {
+    retryAfterSeconds: 2,
+    cause: error,
+  });
 }

@@ -1,14 +1,27 @@
 /**
  * How one search goes through the index. The plan knows what the caller may see and what was measured of the
- * installed index; it never knows how large the rest is.
+ * installed index; it never knows how large the rest is, so nothing hidden can change it.
+ *
+ * The cost model, in milliseconds as a caller waits for them. Exact search compares every visible point:
+ *
+ *   base + perChunk · visible chunks + perItem · items of the filter (ranges, or ids)
+ *
+ * The graph visits about as many points whatever the number of visible ones, so it costs base + perItem · items.
+ * It is fast, and for a scattered part of the collection it returns a fraction of what it should without saying
+ * so; therefore it is admitted only where it was measured to return what exact search returns. `calibrate.ts`
+ * fits all of this to the installed index. Fitted there: sets of 0.01 to 100 % of one tenant's chunks in 1, 10
+ * and 100 runs of consecutive classes and in scattered ones, each in both forms. A calibration tells of a
+ * collection of the size it was made on; admission holds up to twice that (see `calibration.ts`).
  */
+import type { SearchRequest } from './vector-index.ts';
 
 /** What is known of a caller's visible part before it is searched. */
 export interface VisibleShape {
   /** Runs of consecutive class ids. */
   readonly ranges: number;
   readonly classes: number;
-  readonly chunks: number;
+  /** As last counted; `undefined` until they are: such a search is exact. */
+  readonly chunks: number | undefined;
 }
 
 /** The class condition as the index takes it: a few ranges, or one list of ids. */
@@ -25,4 +38,135 @@ export type SearchMode =
 export interface SearchPlan {
   readonly form: FilterForm;
   readonly mode: SearchMode;
+}
+
+/** Milliseconds, none of them negative. */
+export interface ExactCost {
+  readonly base: number;
+  readonly perChunk: number;
+  /** Of each range or id in the filter. */
+  readonly perItem: number;
+}
+
+type GraphCost = Omit<ExactCost, 'perChunk'>;
+
+/** From how many visible chunks on the graph was right, for sets of at most so many ranges. */
+export interface Admission {
+  readonly ranges: number;
+  readonly chunks: number;
+}
+
+/** One way through the graph that was measured. */
+export interface GraphOption {
+  readonly kind: 'graph' | 'acorn';
+  readonly beam: number;
+  readonly form: FilterForm;
+  readonly cost: GraphCost;
+  /** Ascending in both; a set of more ranges than the last one is never searched this way. */
+  readonly admitted: readonly Admission[];
+}
+
+/** What was found out about one installed index. Plans rest on the constants below the line. */
+export interface Calibration {
+  readonly fingerprint: string;
+  /** Milliseconds since 1970. */
+  readonly measuredAt: number;
+  /** Whose points it was measured on, and how many there were: to tell when it is out of date. */
+  readonly tenant: number;
+  readonly points: number;
+  // -----------------------------------------------------------------------------------------------------------
+  readonly exact: Readonly<Record<FilterForm, ExactCost>>;
+  readonly graphs: readonly GraphOption[];
+  /** A set of more ranges goes as a list of ids. */
+  readonly maxRanges: number;
+}
+
+/** The constants alone. */
+export type PlanConstants = Pick<Calibration, 'exact' | 'graphs' | 'maxRanges'>;
+
+/**
+ * The graph has to be this much cheaper: exact search is right in any case and owes nothing to hidden points, and
+ * figures are no better than a fifth.
+ */
+const WORTH_IT = 0.8;
+/** What the planner takes for granted of an index that nobody has measured: right at any value, and slower. */
+const UNMEASURED_MAX_RANGES = 100;
+
+/**
+ * The fastest way that was measured to be right. Without a calibration, and where `exact` is asked for, every
+ * visible point is compared.
+ */
+export function planSearch(
+  shape: VisibleShape,
+  calibration: PlanConstants | undefined,
+  request: { readonly limit: number; readonly exact: boolean },
+): SearchPlan {
+  const forms = formsFor(shape, calibration?.maxRanges ?? UNMEASURED_MAX_RANGES);
+  if (calibration === undefined) return { form: forms[0], mode: { kind: 'exact' } };
+  const exact = forms.map((form) => exactOption(form, shape, calibration.exact[form]));
+  if (request.exact || shape.chunks === undefined) return cheapest(exact);
+  const graphs = calibration.graphs
+    .filter((option) => forms.includes(option.form) && isAdmitted(option, shape.ranges, shape.chunks ?? 0))
+    .map((option) => graphOption(option, shape, request.limit));
+  return cheapest([...exact, ...graphs]);
+}
+
+/**
+ * The plan of one search. A filter on documents makes it exact: what that leaves of the visible part has not been
+ * counted, and an exact search of it costs no more than the documents hold.
+ */
+export function planFor(request: SearchRequest, calibration: PlanConstants | undefined): SearchPlan {
+  const { visible, visibleChunks, documents, limit } = request;
+  const shape = { ranges: visible.ranges.length, classes: visible.size, chunks: visibleChunks };
+  return planSearch(shape, calibration, {
+    limit,
+    exact: request.exact === true || documents !== undefined,
+  });
+}
+
+/**
+ * Whether a search through the graph came back with less than is there, as far as was counted. It is then made
+ * again, exactly.
+ */
+export function isShort(plan: SearchPlan, found: number, request: SearchRequest): boolean {
+  if (plan.mode.kind === 'exact') return false;
+  return found < Math.min(request.limit, request.visibleChunks ?? Number.POSITIVE_INFINITY);
+}
+
+interface Option {
+  readonly plan: SearchPlan;
+  readonly ms: number;
+}
+
+type Forms = readonly [FilterForm, ...FilterForm[]];
+
+function formsFor({ ranges }: VisibleShape, maxRanges: number): Forms {
+  return ranges <= maxRanges ? ['ranges', 'any'] : ['any'];
+}
+
+function exactOption(form: FilterForm, shape: VisibleShape, cost: ExactCost): Option {
+  const ms = cost.base + cost.perChunk * (shape.chunks ?? 0) + cost.perItem * itemsOf(form, shape);
+  return { plan: { form, mode: { kind: 'exact' } }, ms };
+}
+
+/** A beam narrower than the list asked for would be widened by the index anyway. */
+function graphOption({ kind, beam, form, cost }: GraphOption, shape: VisibleShape, limit: number): Option {
+  const ms = (cost.base + cost.perItem * itemsOf(form, shape)) / WORTH_IT;
+  return { plan: { form, mode: { kind, beam: Math.max(beam, limit) } }, ms };
+}
+
+function itemsOf(form: FilterForm, { ranges, classes }: VisibleShape): number {
+  return form === 'ranges' ? ranges : classes;
+}
+
+function isAdmitted({ admitted }: GraphOption, ranges: number, chunks: number): boolean {
+  const like = admitted.find((admission) => admission.ranges >= ranges);
+  return like !== undefined && chunks >= like.chunks;
+}
+
+/** The first of equals: exact ones are listed before the graph, ranges before ids. */
+function cheapest(options: readonly Option[]): SearchPlan {
+  const [first, ...rest] = options;
+  if (first === undefined) return { form: 'any', mode: { kind: 'exact' } };
+  return rest.reduce((best, option) => (option.ms < best.ms ? option : best), first).plan;
 }

@@ -21,12 +21,18 @@ const CONNECTOR = /[-_/.:]/;
 const IDENTIFIER = /[\p{N}_]/u;
 const ENGLISH = /^[a-z]+$/;
 
-/** BM25 weights of a chunk: tf·(k1+1) / (tf + k1·(1−b+b·length/averageLength)), by ascending term id. */
-export function documentTerms(text: string, heading = ''): SparseVector {
+/** Gives a word its id: 32 bits, signed. */
+export type TermId = (term: string) => number;
+
+/**
+ * BM25 weights of a chunk: tf·(k1+1) / (tf + k1·(1−b+b·length/averageLength)), by ascending term id.
+ * @param idOf another id for each word, where a level asks that its words do not show
+ */
+export function documentTerms(text: string, heading = '', idOf: TermId = termId): SparseVector {
   const frequencies = new Map<number, number>();
   let length = 0;
   for (const term of terms(`${heading}\n${text}`)) {
-    const id = termId(term);
+    const id = idOf(term);
     frequencies.set(id, (frequencies.get(id) ?? 0) + 1);
     length += 1;
   }
@@ -40,9 +46,13 @@ export function documentTerms(text: string, heading = ''): SparseVector {
   return { ids, weights };
 }
 
-/** The distinct term ids of a query, in the order of their first use. */
-export function queryTerms(text: string): readonly number[] {
-  return [...new Set(Array.from(terms(text), termId))];
+/**
+ * The distinct term ids of a query, in the order of their first use.
+ * @param idsOf what each word may stand under in the index
+ */
+export function queryTerms(text: string, idsOf: readonly TermId[] = [termId]): readonly number[] {
+  const words = [...new Set(terms(text))];
+  return [...new Set(idsOf.flatMap((idOf) => words.map((word) => idOf(word))))];
 }
 
 /** Stems of the words (Porter, 1980), stop words left out, and identifiers whole beside their parts. */
@@ -58,7 +68,7 @@ export function* terms(text: string): Iterable<string> {
 }
 
 /** 32-bit FNV-1a of the UTF-8 bytes, as a signed integer. Two terms in four thousand million share an id. */
-function termId(term: string): number {
+export function termId(term: string): number {
   let hash = 0x811c9dc5;
   for (const byte of encoder.encode(term)) hash = Math.imul(hash ^ byte, 0x01000193);
   return hash | 0;

@@ -56,7 +56,10 @@ export interface Hit {
 export interface SearchResult {
   /** The nearest chunks by cosine. */
   readonly dense: readonly Hit[];
-  /** Chunks with at least one of the terms, by BM25 with N and document frequencies of the visible classes. */
+  /**
+   * Chunks with at least one of the terms, by BM25 with N and document frequencies of the visible classes; an
+   * adapter may round IDF and the weights of terms, or, of more than a thousand chunks, estimate frequencies.
+   */
   readonly sparse: readonly Hit[];
 }
 
@@ -70,8 +73,13 @@ export interface VectorIndex {
   upsert(points: readonly IndexPoint[]): Promise<void>;
   /** Gives all points of a document another class, in every collection. */
   moveDocument(tenant: TenantId, document: DocumentId, toClass: ClassId): Promise<void>;
-  /** Removes a document's points, but for those of one version, from every collection. */
-  removeDocument(tenant: TenantId, document: DocumentId, exceptVersion?: number): Promise<void>;
+  /**
+   * Removes a document's points, or only those of versions before one, from every collection. A version that is
+   * newer than the caller knows of stays: whoever was overtaken undoes nothing.
+   */
+  removeDocument(tenant: TenantId, document: DocumentId, before?: number): Promise<void>;
+  /** Removes single points from this collection; chunks that it does not hold, or of another tenant, are passed over. */
+  removePoints(tenant: TenantId, chunks: readonly ChunkId[]): Promise<void>;
   /** How many points the classes hold. @throws as `search` does */
   count(tenant: TenantId, visible: VisibilityFilter): Promise<number>;
   /** A tenant's points in the order of their chunk ids, from the first after `after`. */
@@ -97,4 +105,21 @@ export interface VectorCollections {
   switchTo(fingerprint: string): Promise<void>;
   /** Removes a collection and its points. @throws BulkheadError `conflict` if it is live */
   drop(fingerprint: string): Promise<void>;
+  /**
+   * A second, empty generation of a model's collection beside the first, which stays as it is and keeps
+   * answering. What the first is given from now on, the second is given too. An older rebuild of the same model
+   * is abandoned.
+   * @throws BulkheadError `model_changed` if the model has no collection
+   */
+  rebuild(space: EmbeddingSpace): Promise<Rebuild>;
+}
+
+/** A generation under construction: filled through `index`, then swapped in or given up. */
+export interface Rebuild {
+  /** Of the new generation alone; it cannot be searched before `swap`. */
+  readonly index: VectorIndex;
+  /** Puts the new generation in the place of the old, in one step, and removes the old. */
+  swap(): Promise<void>;
+  /** Removes the new generation. */
+  abandon(): Promise<void>;
 }

@@ -1,5 +1,6 @@
 import type { AuditEvent } from '../audit/audit-log.ts';
-import { type DocumentId, instant } from '../policy/ids.ts';
+import type { TextKey } from '../crypto/sealer.ts';
+import { type DocumentId, instant, type TenantId } from '../policy/ids.ts';
 import { internClass } from '../store/access-classes.ts';
 import type { Work } from '../store/database.ts';
 import {
@@ -23,8 +24,8 @@ export type Written =
   | { readonly kind: 'overtaken'; readonly received: Received };
 
 /**
- * Writes some documents in one transaction: rows, chunks, vectors, lineage, audit and the outbox row that leads to
- * the index. They are durable when it resolves, and readers see them when the indexer has drained.
+ * Writes some documents in one transaction: rows, chunks (sealed, where the level asks for it), vectors, lineage, audit
+ * and the outbox row that leads to the index. They are durable when it resolves, and readers see them when the indexer has drained.
  */
 export async function write(
   parts: IngestParts,
@@ -32,9 +33,12 @@ export async function write(
   group: readonly Embedded[],
 ): Promise<readonly Written[]> {
   const { authority } = submitter;
+  const textKeys = await textKeysOf(parts, submitter, group);
   const written = await ManagedDocuments.as(parts.database, authority.context).unitOfWork(async (trx) => {
     const classes = await internClasses(trx, group);
-    const versions = group.map((embedded, i) => versionOf(parts, submitter, embedded, classes[i]));
+    const versions = group
+      .map((embedded, i) => versionOf(parts, submitter, embedded, classes[i]))
+      .map((version, i) => sealed(version, authority.subject.tenant, textKeys[i]));
     const claimed = await claimDocuments(trx, authority.subject.tenant, versions);
     const toWrite = versions.filter((version) => claimed.has(version));
     await writeVersions(trx, authority.subject.tenant, toWrite);
@@ -85,6 +89,28 @@ async function internClasses(trx: Work, group: readonly Embedded[]) {
   const classes = [];
   for (const { container, own } of group) classes.push(await internClass(trx, container.id, own));
   return classes;
+}
+
+/** Made where a level has none yet, and so before the transaction. */
+function textKeysOf(
+  { sealer }: IngestParts,
+  { authority }: Submitter,
+  group: readonly Embedded[],
+): Promise<readonly (TextKey | undefined)[]> {
+  return Promise.all(
+    group.map(({ rank, chunks }) => sealer?.textKey(authority.subject.tenant, rank, chunks.length)),
+  );
+}
+
+/** Bound to its row: elsewhere it does not open. */
+function sealed(version: VersionToWrite, tenant: TenantId, key: TextKey | undefined): VersionToWrite {
+  if (key === undefined) return version;
+  const of = { tenant, document: version.id, version: nextVersion(version) };
+  const chunks = version.chunks.map((chunk) => ({
+    ...chunk,
+    sealed: key.seal({ ...of, ordinal: chunk.ordinal }, chunk),
+  }));
+  return { ...version, chunks };
 }
 
 function versionOf(

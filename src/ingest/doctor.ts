@@ -4,6 +4,7 @@ import { type ChunkId, chunkId, type DocumentId, type TenantId } from '../policy
 import type { Database } from '../store/database.ts';
 import { type LiveChunk, LiveChunks } from '../store/live-chunks.ts';
 import { Outbox } from '../store/outbox.ts';
+import { Indexer } from './indexer.ts';
 
 export interface Difference {
   /**
@@ -15,129 +16,162 @@ export interface Difference {
   readonly document: DocumentId;
 }
 
-/** With the version of the point, if there is one. */
-type Found = Difference & { readonly version?: number };
-
 export interface DoctorOptions {
   readonly database: Database;
   readonly tenant: TenantId;
-  readonly index: Pick<VectorIndex, 'listPoints' | 'upsert' | 'removeDocument'>;
+  readonly index: Pick<
+    VectorIndex,
+    'listPoints' | 'upsert' | 'moveDocument' | 'removeDocument' | 'removePoints'
+  >;
   /** Of the model whose collection `index` is. */
   readonly fingerprint: string;
   readonly repair: boolean;
+  /** Told after each page how many chunks have been compared. */
+  readonly onProgress?: (compared: number) => void;
 }
 
-const PAGE = 1024;
-const POINTS_PER_STEP = 32;
+const PAGE = 4096;
+
+/** The part of both sides with chunk ids above `after` and up to `upTo`. */
+interface Stretch {
+  readonly after: number;
+  readonly upTo: number;
+  readonly chunks: readonly LiveChunk[];
+  readonly points: readonly IndexedPoint[];
+}
+
+/** What there should be is part of it: the same difference is seen twice only where that has not changed. */
+interface Seen extends Difference {
+  readonly wanted: LiveChunk | undefined;
+  readonly found: IndexedPoint | undefined;
+}
 
 /**
- * Reads both in the order of chunk ids, a page at a time, and yields every difference; with `repair`, each document
- * concerned is mended before its differences are yielded. Documents that the outbox still names are left to it.
+ * Reads both in the order of chunk ids, a page at a time, and yields every difference; with `repair`, the documents
+ * of a page are mended before its differences are yielded. Others may write meanwhile: documents that the outbox
+ * names are left to it, and a difference counts when a second look finds it with nothing changed in between.
  */
 export async function* doctor(options: DoctorOptions): AsyncGenerator<Difference> {
-  const { database, tenant, index } = options;
-  const chunks = LiveChunks.of(database, tenant);
-  const expected = pages(
-    (after) => chunks.list(after, PAGE),
-    (chunk: LiveChunk) => chunk.chunkId,
-  );
-  const actual = pages(
-    (after) => index.listPoints(tenant, chunkId(after), PAGE),
-    (point: IndexedPoint) => point.chunkId,
-  );
-  let batch: Found[] = [];
-  for await (const difference of merge(expected, actual)) {
-    batch.push(difference);
-    if (batch.length < PAGE) continue;
-    yield* await settle(options, batch);
-    batch = [];
+  let compared = 0;
+  for (let after = 0; after < Number.POSITIVE_INFINITY; ) {
+    const stretch = await readPage(options, after);
+    const differences = await confirmed(options, stretch, await unexplained(options, stretch));
+    if (options.repair) await mend(options, differences);
+    for (const { kind, chunk, document } of differences) yield { kind, chunk, document };
+    compared += Math.max(stretch.chunks.length, stretch.points.length);
+    options.onProgress?.(compared);
+    after = stretch.upTo;
   }
-  yield* await settle(options, batch);
+  yield* await neverPublished(options);
 }
 
-async function* pages<T>(
-  read: (after: number) => Promise<readonly T[]>,
-  idOf: (item: T) => number,
-): AsyncGenerator<T> {
-  for (let after = 0; ; ) {
-    const page = await read(after);
-    yield* page;
-    const last = page.at(-1);
-    if (last === undefined) return;
-    after = idOf(last);
-  }
+async function readPage({ database, tenant, index }: DoctorOptions, after: number): Promise<Stretch> {
+  const [points, chunks] = await Promise.all([
+    index.listPoints(tenant, chunkId(after), PAGE),
+    LiveChunks.of(database, tenant).list(after, PAGE),
+  ]);
+  const end = (page: readonly { readonly chunkId: ChunkId }[]) =>
+    page.length < PAGE ? Number.POSITIVE_INFINITY : (page.at(-1)?.chunkId ?? Number.POSITIVE_INFINITY);
+  const upTo = Math.min(end(points), end(chunks));
+  const within = ({ chunkId: id }: { readonly chunkId: ChunkId }) => id <= upTo;
+  return { after, upTo, chunks: chunks.filter(within), points: points.filter(within) };
 }
 
-async function* merge(
-  expected: AsyncIterator<LiveChunk>,
-  actual: AsyncIterator<IndexedPoint>,
-): AsyncGenerator<Found> {
-  let [chunk, point] = await Promise.all([expected.next(), actual.next()]);
-  while (!chunk.done || !point.done) {
-    const [wanted, found] = [chunk.value as LiveChunk | undefined, point.value as IndexedPoint | undefined];
-    const wantedId = wanted?.chunkId ?? Number.POSITIVE_INFINITY;
-    const foundId = found?.chunkId ?? Number.POSITIVE_INFINITY;
-    const difference = compare(
-      wantedId <= foundId ? wanted : undefined,
-      foundId <= wantedId ? found : undefined,
-    );
-    if (difference !== undefined) yield difference;
-    if (wantedId <= foundId) chunk = await expected.next();
-    if (foundId <= wantedId) point = await actual.next();
-  }
-}
-
-function compare(wanted: LiveChunk | undefined, found: IndexedPoint | undefined): Found | undefined {
-  if (wanted === undefined)
-    return (
-      found && { kind: 'orphan', chunk: found.chunkId, document: found.documentId, version: found.version }
-    );
-  const of = { chunk: wanted.chunkId, document: wanted.documentId };
-  if (found === undefined) return { kind: 'missing', ...of };
-  if (found.version !== wanted.version || found.documentId !== wanted.documentId)
-    return { kind: 'stale-version', ...of };
-  return found.classId === wanted.classId ? undefined : { kind: 'wrong-class', ...of };
-}
-
-async function settle(options: DoctorOptions, found: readonly Found[]): Promise<readonly Difference[]> {
-  if (found.length === 0) return found;
-  const documents = [...new Set(found.map(({ document }) => document))];
+/** The differences of documents for which the outbox has nothing to do. */
+async function unexplained(options: DoctorOptions, stretch: Stretch): Promise<readonly Seen[]> {
+  const seen = compare(stretch);
+  if (seen.length === 0) return seen;
+  const documents = [...new Set(seen.map(({ document }) => document))];
   const lagging = await new Outbox(options.database).pending(documents);
-  const differences = found.filter(({ document }) => !lagging.has(document));
-  const classified = await Promise.all(differences.map((difference) => withVersion(options, difference)));
-  if (options.repair)
-    for (const document of new Set(classified.map((difference) => difference.document)))
-      await mend(
-        options,
-        document,
-        classified.some((one) => one.document === document && one.kind === 'orphan'),
-      );
-  return classified;
+  return seen.filter(({ document }) => !lagging.has(document));
+}
+
+/**
+ * The second look is at the index first: what Postgres says before and after, and the outbox with it, then holds for
+ * the moment in which the index was read.
+ */
+async function confirmed(
+  options: DoctorOptions,
+  { after, upTo }: Stretch,
+  seen: readonly Seen[],
+): Promise<readonly Difference[]> {
+  if (seen.length === 0) return seen;
+  const { database, tenant, index } = options;
+  const live = LiveChunks.of(database, tenant);
+  const points = await all((from) => index.listPoints(tenant, chunkId(from), PAGE), after, upTo);
+  const chunks = await all((from) => live.list(from, PAGE), after, upTo);
+  const again = new Set((await unexplained(options, { after, upTo, chunks, points })).map(keyOf));
+  const twice = seen.filter((one) => again.has(keyOf(one)));
+  const versions = await live.liveVersions(twice.map(({ document }) => document));
+  return twice.map((one) => ({ ...one, kind: kindOf(one, versions.get(one.document)) }));
+}
+
+async function all<T extends { readonly chunkId: ChunkId }>(
+  read: (from: number) => Promise<readonly T[]>,
+  after: number,
+  upTo: number,
+): Promise<readonly T[]> {
+  const items: T[] = [];
+  for (let from = after; from < upTo; ) {
+    const page = await read(from);
+    items.push(...page.filter(({ chunkId: id }) => id <= upTo));
+    from = page.length < PAGE ? upTo : (page.at(-1)?.chunkId ?? upTo);
+  }
+  return items;
+}
+
+function compare({ chunks, points }: Stretch): readonly Seen[] {
+  const found = new Map(points.map((point) => [point.chunkId, point]));
+  const seen: Seen[] = [];
+  for (const wanted of chunks) {
+    const point = found.get(wanted.chunkId);
+    found.delete(wanted.chunkId);
+    const kind = differenceOf(wanted, point);
+    if (kind !== undefined)
+      seen.push({ kind, chunk: wanted.chunkId, document: wanted.documentId, wanted, found: point });
+  }
+  for (const point of found.values())
+    seen.push({
+      kind: 'orphan',
+      chunk: point.chunkId,
+      document: point.documentId,
+      wanted: undefined,
+      found: point,
+    });
+  return seen.sort((a, b) => a.chunk - b.chunk);
+}
+
+function differenceOf(wanted: LiveChunk, found: IndexedPoint | undefined): Difference['kind'] | undefined {
+  if (found === undefined) return 'missing';
+  if (found.version !== wanted.version || found.documentId !== wanted.documentId) return 'stale-version';
+  return found.classId === wanted.classId ? undefined : 'wrong-class';
 }
 
 /** A point that no live chunk answers is of another version, if its document is there and its version another. */
-async function withVersion(
-  { database, tenant }: DoctorOptions,
-  { version, ...difference }: Found,
-): Promise<Difference> {
-  if (difference.kind !== 'orphan') return difference;
-  const live = await LiveChunks.of(database, tenant).liveVersion(difference.document);
-  return live === undefined || live === version ? difference : { ...difference, kind: 'stale-version' };
+function kindOf({ kind, found }: Seen, live: number | undefined): Difference['kind'] {
+  return kind === 'orphan' && live !== undefined && live !== found?.version ? 'stale-version' : kind;
 }
 
-/** A document is gone from the index in between only where it has a point that cannot be removed by its version. */
-async function mend(options: DoctorOptions, document: DocumentId, hasOrphans: boolean): Promise<void> {
+function keyOf({ kind, chunk, wanted }: Seen): string {
+  return [kind, chunk, wanted?.documentId, wanted?.version, wanted?.classId].join(' ');
+}
+
+/** Points without a chunk go, which no chunk will ever have again; the others are written by who holds the document. */
+async function mend(options: DoctorOptions, differences: readonly Difference[]): Promise<void> {
   const { database, tenant, index, fingerprint } = options;
-  const version = await LiveChunks.of(database, tenant).liveVersion(document);
-  if (version === undefined || version === 0) return index.removeDocument(tenant, document);
-  if (hasOrphans) await index.removeDocument(tenant, document);
-  const outbox = new Outbox(database);
-  for (let after = 0; ; ) {
-    const points = await outbox.points([{ document, version }], fingerprint, after, POINTS_PER_STEP);
-    const last = points.at(-1);
-    if (last === undefined) break;
-    await index.upsert(points);
-    after = last.chunkId;
-  }
-  await index.removeDocument(tenant, document, version);
+  if (differences.length === 0) return;
+  const gone = await LiveChunks.of(database, tenant).outdated(differences.map(({ chunk }) => chunk));
+  if (gone.length > 0) await index.removePoints(tenant, gone);
+  const outdated = new Set(gone);
+  const rest = differences.filter(({ chunk }) => !outdated.has(chunk));
+  const indexer = new Indexer({ database, index, fingerprint, onFailure: () => {} });
+  await indexer.mend(tenant, [...new Set(rest.map(({ document }) => document))]);
+}
+
+/** Versions that were accepted, and that nobody is going to publish: the outbox has lost them. */
+async function neverPublished({ database, tenant, repair }: DoctorOptions): Promise<readonly Difference[]> {
+  const chunks = await LiveChunks.of(database, tenant).unpublished();
+  const documents = [...new Set(chunks.map(({ documentId }) => documentId))];
+  if (repair && documents.length > 0) await new Outbox(database).add(tenant, documents, 'publish');
+  return chunks.map(({ chunkId: chunk, documentId: document }) => ({ kind: 'missing', chunk, document }));
 }

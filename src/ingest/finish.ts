@@ -14,6 +14,7 @@ const MOST_TRIES = 8;
 /** Five seconds in all. */
 const MOST_DRAINS = 100;
 const BETWEEN_DRAINS_MS = 50;
+const LONGEST_DRAIN_MS = 10_000;
 
 /** Writes what is to be written, waits for the index, and returns the results in the order of the steps. */
 export async function finish(
@@ -78,11 +79,12 @@ async function once(
   if (received?.kind !== 'work') return received?.result;
   const prepared = await prepare(parts, submitter, new PrincipalNames(documents), received.work);
   if (prepared.kind === 'result') return prepared.result;
-  const [written] = await write(parts, submitter, [await embed(prepared.work, parts.embedder)]);
+  const { tenant } = submitter.authority.subject;
+  const [written] = await write(parts, submitter, [await embed(prepared.work, parts, tenant)]);
   return written?.kind === 'written' ? written.result : undefined;
 }
 
-/** A document that is stored but not yet in the index is not finished, and its result says so. */
+/** Where this process brings documents into the index, one that is not yet there is not finished. */
 async function awaitIndex(
   { indexer }: IngestParts,
   results: readonly IngestResult[],
@@ -93,6 +95,7 @@ async function awaitIndex(
       : [{ document, version }],
   );
   if (changed.length === 0) return results;
+  if (indexer === undefined) return markPending(results, new Set(changed.map(({ document }) => document)));
   const pending = await drainUntilTaken(indexer, changed);
   return results.map((result) => {
     if (result.documentId === undefined || !pending.has(result.documentId)) return result;
@@ -100,17 +103,38 @@ async function awaitIndex(
   });
 }
 
-/** Another process may be draining the same documents; it is given its time. */
+function markPending(
+  results: readonly IngestResult[],
+  changed: ReadonlySet<DocumentId>,
+): readonly IngestResult[] {
+  return results.map((result) =>
+    result.documentId !== undefined && changed.has(result.documentId)
+      ? { ...result, isPending: true }
+      : result,
+  );
+}
+
+/** Another process may be draining the same documents; it is given its time. A store that hangs is not waited for. */
 async function drainUntilTaken(
-  indexer: IngestParts['indexer'],
-  changed: Parameters<IngestParts['indexer']['pending']>[0],
+  indexer: NonNullable<IngestParts['indexer']>,
+  changed: Parameters<NonNullable<IngestParts['indexer']>['pending']>[0],
 ): Promise<ReadonlyMap<DocumentId, 'under-way' | 'failed'>> {
   for (let tries = 1; ; tries += 1) {
-    await indexer.drain().catch(() => {});
+    const hangs = await isLongerThan(LONGEST_DRAIN_MS, indexer.drain());
     const pending = await indexer.pending(changed);
-    if (tries === MOST_DRAINS || ![...pending.values()].includes('under-way')) return pending;
+    if (hangs || tries === MOST_DRAINS || ![...pending.values()].includes('under-way')) return pending;
     await sleep(BETWEEN_DRAINS_MS);
   }
+}
+
+async function isLongerThan(ms: number, work: Promise<unknown>): Promise<boolean> {
+  const waiting = new AbortController();
+  const late = sleep(ms, true, { signal: waiting.signal }).catch(() => false);
+  const done = work.then(
+    () => false,
+    () => false,
+  );
+  return Promise.race([done, late]).finally(() => waiting.abort());
 }
 
 function stillPending(): BulkheadError {

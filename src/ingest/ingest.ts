@@ -5,6 +5,7 @@
  *
  * Many go through at once: reading runs ahead of embedding and embedding ahead of writing, each by a bounded amount.
  */
+import type { TenantId } from '../policy/ids.ts';
 import { ManagedDocuments } from '../store/documents.ts';
 import { type Received, receive } from './1-receive.ts';
 import { type Embedded, embed, type Split } from './6-embed.ts';
@@ -111,7 +112,8 @@ function embedAhead(
     (step) => onWork(step, (work: Received) => prepare(parts, submitter, names, work)),
     { limit: RECEIVED_AT_ONCE, weigh: () => 1 },
   );
-  return mapAhead(split, (step) => onWork(step, (work: Split) => embedOne(parts, work)), {
+  const { tenant } = submitter.authority.subject;
+  return mapAhead(split, (step) => onWork(step, (work: Split) => embedOne(parts, tenant, work)), {
     limit: EMBEDDED_AHEAD,
     weigh: chunksOf,
   });
@@ -143,9 +145,9 @@ async function* eachOf<T>(items: AsyncIterable<T> | Iterable<T>): AsyncGenerator
   yield* items;
 }
 
-async function embedOne(parts: IngestParts, split: Split): Promise<Step<Embedded>> {
+async function embedOne(parts: IngestParts, tenant: TenantId, split: Split): Promise<Step<Embedded>> {
   try {
-    return { kind: 'work', work: await embed(split, parts.embedder) };
+    return { kind: 'work', work: await embed(split, parts, tenant) };
   } catch (error) {
     return { kind: 'result', result: failed(split.submission, error) };
   }

@@ -1,13 +1,14 @@
 /** Another embedding model: a second collection is filled beside the live one, then the two change places. */
+import { NO_SEALER, type Sealer } from '../crypto/sealer.ts';
 import type { Embedder } from '../embed/embedder.ts';
 import { BulkheadError } from '../errors.ts';
 import { redact } from '../guard/output-redactor.ts';
 import type { RedactionPolicy } from '../guard/redaction-policy.ts';
 import { documentTerms } from '../index/terms.ts';
 import type { IndexPoint, VectorCollections, VectorIndex } from '../index/vector-index.ts';
+import type { TenantId } from '../policy/ids.ts';
 import type { Database } from '../store/database.ts';
 import { type ChunkText, effectiveRanks, LiveChunks } from '../store/live-chunks.ts';
-import type { SessionContext } from '../store/session-context.ts';
 import { embeddingText } from './3-inspect.ts';
 import { doctor } from './doctor.ts';
 
@@ -16,9 +17,15 @@ export interface ReembedOptions {
   readonly collections: VectorCollections;
   readonly embedder: Pick<Embedder, 'fingerprint' | 'dimension' | 'embedPassages'>;
   readonly redaction: Pick<RedactionPolicy, 'indexedWithout'>;
-  /** Of an administrator of each tenant: levels decide what is masked, and the indexer sees none. */
-  readonly tenants: readonly SessionContext[];
+  /** Of the role `indexer`; absent = no level asks for encryption. */
+  readonly sealer?: Sealer | undefined;
+  /** Those to embed. The live collection serves all, so the switch waits for the others. */
+  readonly tenants: readonly Tenant[];
   readonly onProgress: (progress: { readonly done: number; readonly left: number }) => void;
+}
+
+interface Tenant {
+  readonly tenant: TenantId;
 }
 
 const CHUNKS_PER_STEP = 32;
@@ -27,7 +34,8 @@ const CHUNKS_PER_STEP = 32;
  * Embeds every chunk with another model and then makes that model's collection the live one. May be broken off and
  * begun again: what was embedded is not embedded twice. Documents that come in meanwhile under the old model are
  * taken along, at last once more after the switch.
- * @throws BulkheadError `conflict` while another tenant is not embedded yet; `embedding_unavailable`, `redaction_failed`, `model_changed`
+ * @throws BulkheadError `conflict` while another tenant is not embedded yet; `embedding_unavailable`, `redaction_failed`,
+ *   `model_changed`; `decryption_failed` when a stored text does not open, `keys_unavailable`
  */
 export async function reembed(options: ReembedOptions): Promise<void> {
   const { collections, embedder, tenants } = options;
@@ -51,11 +59,7 @@ async function refuseOthersUnembedded({ database, embedder, tenants }: ReembedOp
     );
 }
 
-async function embedTenant(
-  options: ReembedOptions,
-  target: VectorIndex,
-  context: SessionContext,
-): Promise<void> {
+async function embedTenant(options: ReembedOptions, target: VectorIndex, context: Tenant): Promise<void> {
   const { database, embedder, onProgress } = options;
   const chunks = LiveChunks.of(database, context.tenant);
   let left = await chunks.countWithoutEmbedding(embedder.fingerprint);
@@ -72,17 +76,25 @@ async function embedTenant(
   }
 }
 
+interface PointToStore extends IndexPoint {
+  readonly termKey: string | undefined;
+}
+
 /** Ranks are read anew each time: a container may be relabelled while the job runs. */
 async function toPoints(
-  { database, embedder, redaction }: ReembedOptions,
-  context: SessionContext,
+  options: ReembedOptions,
+  context: Tenant,
   chunks: readonly ChunkText[],
-): Promise<readonly IndexPoint[]> {
-  const ranks = await effectiveRanks(database, context);
-  const texts = chunks.map((chunk) => {
-    const kinds = redaction.indexedWithout(ranks.get(chunk.classId) ?? Number.POSITIVE_INFINITY);
-    return redact(embeddingText(chunk.title, chunk), kinds).text;
-  });
+): Promise<readonly PointToStore[]> {
+  const { database, embedder, redaction } = options;
+  const ranks = await effectiveRanks(database, context.tenant);
+  const rankOf = (chunk: ChunkText) => ranks.get(chunk.classId) ?? Number.POSITIVE_INFINITY;
+  const texts = (await unsealed(options, context, chunks)).map(
+    (chunk) => redact(embeddingText(chunk.title, chunk), redaction.indexedWithout(rankOf(chunk))).text,
+  );
+  const termsKeys = await Promise.all(
+    chunks.map((chunk) => options.sealer?.termsKey(context.tenant, rankOf(chunk))),
+  );
   const vectors = new Array<Float32Array>(chunks.length);
   await Promise.all(
     byDocument(chunks).map(async (positions) => {
@@ -91,14 +103,30 @@ async function toPoints(
     }),
   );
   return chunks.map(
-    (chunk, i): IndexPoint => ({
+    (chunk, i): PointToStore => ({
       chunkId: chunk.chunkId,
       documentId: chunk.documentId,
       version: chunk.version,
       classId: chunk.classId,
       tenant: context.tenant,
       embedding: vectors[i] ?? new Float32Array(),
-      terms: documentTerms(texts[i] ?? ''),
+      terms: documentTerms(texts[i] ?? '', '', termsKeys[i]?.termId),
+      termKey: termsKeys[i]?.id,
+    }),
+  );
+}
+
+/** With their texts, for as long as it takes to embed them. */
+function unsealed(
+  { sealer = NO_SEALER }: ReembedOptions,
+  { tenant }: Tenant,
+  chunks: readonly ChunkText[],
+): Promise<readonly ChunkText[]> {
+  return Promise.all(
+    chunks.map(async (chunk) => {
+      if (chunk.sealed === undefined) return chunk;
+      const { documentId: document, version, ordinal } = chunk;
+      return { ...chunk, ...(await sealer.open({ tenant, document, version, ordinal }, chunk.sealed)) };
     }),
   );
 }
@@ -115,7 +143,7 @@ function byDocument(chunks: readonly ChunkText[]): number[][] {
 async function repair(
   { database, embedder }: ReembedOptions,
   index: VectorIndex,
-  context: SessionContext,
+  context: Tenant,
 ): Promise<void> {
   const { fingerprint } = embedder;
   const differences = doctor({ database, tenant: context.tenant, index, fingerprint, repair: true });

@@ -30,5 +30,5 @@ export async function removeDocument(
       },
     ]),
   );
-  await parts.indexer.drain().catch(() => {});
+  await parts.indexer?.drain().catch(() => {});
 }

@@ -1,5 +1,6 @@
 /** What goes into the pipeline and what comes out of it. */
 import type { AuditLog } from '../audit/audit-log.ts';
+import type { Sealer } from '../crypto/sealer.ts';
 import type { Embedder } from '../embed/embedder.ts';
 import { BulkheadError, type ErrorCode, type FieldIssue, toBulkheadError } from '../errors.ts';
 import type { RedactionPolicy } from '../guard/redaction-policy.ts';
@@ -48,6 +49,8 @@ export interface IngestResult {
   readonly documentId?: DocumentId | undefined;
   readonly version?: number | undefined;
   readonly chunks?: number | undefined;
+  /** Stored, and not in the index yet: another process brings it there. */
+  readonly isPending?: boolean | undefined;
   readonly error?:
     | { readonly code: ErrorCode; readonly detail: string; readonly issues: readonly FieldIssue[] }
     | undefined;
@@ -61,8 +64,11 @@ export interface IngestParts {
   readonly redaction: Pick<RedactionPolicy, 'indexedWithout'>;
   readonly parser: DocumentParser;
   readonly embedder: Pick<Embedder, 'fingerprint' | 'maxTokens' | 'embedPassages' | 'countTokens'>;
-  readonly indexer: Pick<Indexer, 'drain' | 'pending'>;
+  /** Absent: another process drains the outbox, and results say what it has not reached yet. */
+  readonly indexer?: Pick<Indexer, 'drain' | 'pending'> | undefined;
   readonly audit: Pick<AuditLog, 'appendWithin'>;
+  /** Of the role `ingest`; absent = no level asks for encryption. */
+  readonly sealer?: Sealer | undefined;
   /** Random, version 4. */
   readonly newDocumentId: () => DocumentId;
 }

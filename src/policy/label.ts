@@ -19,6 +19,8 @@ interface Level {
   /** Position in the scheme: 0 is the lowest. */
   readonly rank: number;
   readonly safeguards: Safeguards;
+  /** Never searched through a graph that other documents shaped; absent = it may be. */
+  readonly silent?: boolean | undefined;
 }
 
 export interface LabelScheme {
@@ -37,6 +39,11 @@ export interface Label {
 export interface OwnLabel {
   readonly rank?: number | undefined;
   readonly compartments: ReadonlySet<string>;
+}
+
+/** True when one of these ranks is of a level that is searched exactly. */
+export function isSilent({ levels }: LabelScheme, ranks: ReadonlySet<number>): boolean {
+  return levels.some(({ silent, rank }) => silent === true && ranks.has(rank));
 }
 
 /** True when `high` is at least `low` in level and holds every compartment of `low`. */

@@ -1,10 +1,13 @@
 import type { DocumentId } from '../policy/ids.ts';
-import type { LabelScheme } from '../policy/label.ts';
+import { isSilent, type LabelScheme } from '../policy/label.ts';
 import { narrow, type VisibilityFilter } from '../policy/visibility-filter.ts';
 import { type Authority, authorize, type CallerIdentity } from '../store/authority.ts';
+import type { ClassCounts } from '../store/class-counts.ts';
+import type { GivenClassIds } from '../store/class-ids.ts';
 import type { Database } from '../store/database.ts';
 import { type DocumentFilter, ReadableDocuments } from '../store/passages.ts';
 import { untilSettled } from '../store/until-settled.ts';
+import { spanUnused } from './span.ts';
 import type { Authorized, RetrieveFilters } from './stages.ts';
 import type { VisibleClasses, VisibleSets } from './visible-sets.ts';
 
@@ -12,6 +15,9 @@ export interface AuthorizeParts {
   readonly database: Database;
   readonly scheme: LabelScheme;
   readonly visibleSets: VisibleSets;
+  /** Absent where the index searches everything exactly and plans nothing. */
+  readonly classCounts?: ClassCounts | undefined;
+  readonly givenClassIds: GivenClassIds;
 }
 
 /**
@@ -25,12 +31,17 @@ export async function authorizeQuery(
 ): Promise<Authorized> {
   const { authority, classes } = await currentAuthority(parts, identity);
   const readable = ReadableDocuments.as(parts.database, authority.context);
+  const searched = await narrowClasses(readable, classes, filters);
   return {
     identity,
     authority,
     visible: classes.filter,
     ranks: classes.ranks,
-    searched: await narrowClasses(readable, classes, filters),
+    distinctRanks: classes.distinctRanks,
+    searched,
+    span: await spanOf(parts.givenClassIds, authority, searched),
+    searchedChunks: parts.classCounts?.chunksOf(authority.subject.tenant, searched),
+    exact: isSilent(parts.scheme, classes.distinctRanks),
     documents: await narrowDocuments(readable, filters),
   };
 }
@@ -45,6 +56,15 @@ function currentAuthority(
     const classes = await parts.visibleSets.of(authority);
     return classes && { authority, classes };
   });
+}
+
+async function spanOf(
+  ids: GivenClassIds,
+  authority: Authority,
+  searched: VisibilityFilter,
+): Promise<VisibilityFilter> {
+  if (searched.kind === 'nothing' || searched.ranges.length === 1) return searched;
+  return spanUnused(searched, await ids.of(authority));
 }
 
 /** An unknown container and a hidden one leave the same: nothing. */

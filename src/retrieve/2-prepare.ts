@@ -1,6 +1,7 @@
+import type { Sealer } from '../crypto/sealer.ts';
 import type { Embedder } from '../embed/embedder.ts';
-import { queryTerms } from '../index/terms.ts';
-import type { Prepared } from './stages.ts';
+import { queryTerms, termId } from '../index/terms.ts';
+import type { Authorized, Prepared } from './stages.ts';
 
 /**
  * Stage 2: the question as the index wants it. Runs beside stage 1 and learns nothing about the caller.
@@ -10,4 +11,20 @@ import type { Prepared } from './stages.ts';
 export async function prepareQuery(embedder: Pick<Embedder, 'embedQuery'>, query: string): Promise<Prepared> {
   const vector = await embedder.embedQuery(query);
   return { query, vector, terms: queryTerms(query) };
+}
+
+/**
+ * The question's words also as they stand in the index for the levels that ask for encryption. Which levels those
+ * are comes from what the caller may see, never from what is found.
+ * @throws BulkheadError `keys_unavailable`
+ */
+export async function withHashedTerms(
+  sealer: Sealer | undefined,
+  { authority, distinctRanks }: Pick<Authorized, 'authority' | 'distinctRanks'>,
+  prepared: Prepared,
+): Promise<Prepared> {
+  const keys = (await sealer?.termsKeys(authority.subject.tenant, distinctRanks)) ?? [];
+  if (keys.length === 0) return prepared;
+  const idsOf = [termId, ...keys.map((key) => key.termId)];
+  return { ...prepared, terms: queryTerms(prepared.query, idsOf) };
 }

@@ -18,15 +18,17 @@ export async function search(
   authorized: Authorized,
   prepared: Prepared,
 ): Promise<Searched> {
-  const { searched, documents, authority } = authorized;
-  if (searched.kind === 'nothing' || documents?.length === 0) return NOTHING_FOUND;
+  const { span, searchedChunks, documents, exact, authority } = authorized;
+  if (span.kind === 'nothing' || documents?.length === 0) return NOTHING_FOUND;
   const lists = await index.search({
     tenant: authority.subject.tenant,
-    visible: searched,
+    visible: span,
     documents,
     dense: prepared.vector,
     terms: prepared.terms,
     limit: DEPTH,
+    visibleChunks: searchedChunks,
+    exact,
   });
   return { lists, candidates: fuse(lists) };
 }

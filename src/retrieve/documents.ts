@@ -12,8 +12,9 @@ import { type GuardedDocument, type Released, releaseWithReceipt } from './6-rel
 import { receiptHead } from './answer.ts';
 import { judgePassage } from './judge.ts';
 import { type PassageView, present } from './present.ts';
+import { type UnsealParts, unseal } from './unseal.ts';
 
-export interface DocumentParts {
+export interface DocumentParts extends UnsealParts {
   readonly database: Database;
   readonly scheme: LabelScheme;
   readonly redaction: RedactionPolicy;
@@ -39,7 +40,8 @@ interface Allowed {
 
 /**
  * One document, whole.
- * @throws BulkheadError `not_found`, alike for a hidden and a missing one
+ * @throws BulkheadError `not_found`, alike for a hidden and a missing one; `decryption_failed` when a part of it does
+ *   not open
  */
 export function readDocument(
   parts: DocumentParts,
@@ -50,7 +52,10 @@ export function readDocument(
     const authority = await authorize(parts.database, 'retrieve', parts.scheme, identity);
     const readable = ReadableDocuments.as(parts.database, authority.context);
     const id = parseDocumentId(request.document);
-    const allowed = judge(parts.scheme, authority, await readable.hydrateDocument(id));
+    const judged = judge(parts.scheme, authority, await readable.hydrateDocument(id));
+    const allowed = await unseal(parts, authority.subject.tenant, judged);
+    if (allowed.length < judged.length)
+      throw new BulkheadError('decryption_failed', 'A part of the document did not open.');
     const views = allowed.map(({ passage, label }) => present(parts.scheme, parts.redaction, passage, label));
     const [first] = views;
     if (first === undefined) throw documentNotFound();
@@ -86,7 +91,8 @@ export function listDocuments(
     const readable = ReadableDocuments.as(parts.database, authority.context);
     const after = request.cursor === undefined ? undefined : parseCursor(request.cursor);
     const page = await readable.hydratePage({ containerPath: request.container }, after, request.limit);
-    const allowed = judge(parts.scheme, authority, page);
+    const judged = judge(parts.scheme, authority, page);
+    const allowed = await unseal(parts, authority.subject.tenant, judged);
     const views = allowed.map(({ passage, label }) => present(parts.scheme, parts.redaction, passage, label));
     const last = page.passages.at(-1)?.document ?? null;
     return release(parts, authority, request.requestId, 'list', allowed, views, {

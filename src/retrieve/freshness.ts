@@ -3,7 +3,7 @@ import type { Instant } from '../policy/ids.ts';
 import type { VisibilityFilter } from '../policy/visibility-filter.ts';
 import type { Authority } from '../store/authority.ts';
 import type { Database } from '../store/database.ts';
-import { Outbox } from '../store/outbox.ts';
+import { readIndexLagMs } from '../store/index-progress.ts';
 
 /** How far behind the index is, in steps too coarse to tell of one document. */
 export type IndexLag = 'current' | 'minutes' | 'hours';
@@ -25,18 +25,27 @@ export function freshness(authority: Authority, visible: VisibilityFilter, index
   };
 }
 
-/** Derived from the caller's own visible set: the tenant's epoch would tell of changes elsewhere. */
+const versions = new WeakMap<VisibilityFilter, string>();
+
+/**
+ * Derived from the caller's own visible set: the tenant's epoch would tell of changes elsewhere. Kept with the set,
+ * which is cached and may have a hundred thousand ranges.
+ */
 function policyVersion(visible: VisibilityFilter): string {
+  const known = versions.get(visible);
+  if (known !== undefined) return known;
   const hash = createHash('sha256');
   if (visible.kind === 'classes') for (const { from, to } of visible.ranges) hash.update(`${from}-${to};`);
-  return hash.digest('hex').slice(0, 16);
+  const version = hash.digest('hex').slice(0, 16);
+  versions.set(visible, version);
+  return version;
 }
 
 const REFRESH_MS = 10_000;
 const MINUTES_MS = 2 * 60_000;
 const HOURS_MS = 60 * 60_000;
 
-/** Reads the age of the oldest work in the outbox now and then, beside the requests and never within one. */
+/** Reads how long the oldest work in the outbox has waited now and then, beside the requests and never within one. */
 export class IndexLagMeter {
   readonly #database: Database;
   readonly #now: () => Instant;
@@ -58,7 +67,7 @@ export class IndexLagMeter {
 
   async #refresh(): Promise<void> {
     try {
-      const age = await new Outbox(this.#database).oldestAgeMs();
+      const age = await readIndexLagMs(this.#database);
       this.#lag = age < MINUTES_MS ? 'current' : age < HOURS_MS ? 'minutes' : 'hours';
     } catch {
       // the age is unknown: say the worst

@@ -6,7 +6,7 @@
  *   3 search     visible classes only; ids and scores back
  *   4 hydrate    rows under row-level security
  *     judge      decide() on what was just read
- *   6 release    redact, receipt, and only then the answer
+ *   6 release    unseal, redact, receipt, and only then the answer
  */
 import type { AuditLog } from '../audit/audit-log.ts';
 import type { Embedder } from '../embed/embedder.ts';
@@ -15,7 +15,7 @@ import type { VectorIndex } from '../index/vector-index.ts';
 import type { CallerIdentity } from '../store/authority.ts';
 import { untilSettled } from '../store/until-settled.ts';
 import { type AuthorizeParts, authorizeQuery } from './1-authorize.ts';
-import { prepareQuery } from './2-prepare.ts';
+import { prepareQuery, withHashedTerms } from './2-prepare.ts';
 import { search } from './3-search.ts';
 import { type Released, releaseWithReceipt } from './6-release.ts';
 import { type Answer, composeAnswer, guardedDocuments, receiptOf } from './answer.ts';
@@ -23,8 +23,9 @@ import type { DriftWatch } from './drift.ts';
 import type { IndexLag } from './freshness.ts';
 import { judgeBest } from './judge.ts';
 import type { RetrieveRequest } from './stages.ts';
+import { type UnsealParts, unseal } from './unseal.ts';
 
-export interface RetrieveParts extends AuthorizeParts {
+export interface RetrieveParts extends AuthorizeParts, UnsealParts {
   readonly embedder: Pick<Embedder, 'embedQuery' | 'fingerprint'>;
   readonly index: VectorIndex;
   readonly redaction: RedactionPolicy;
@@ -57,9 +58,12 @@ async function tryOnce(
     authorizeQuery(parts, identity, request.filters),
     prepareQuery(parts.embedder, request.query),
   ]);
-  const searched = await search(parts.index, authorized, prepared);
-  const judgement = await judgeBest(parts.database, parts.scheme, authorized, searched, request.limit);
-  parts.drift.watch(authorized, judgement);
+  const hashed = await withHashedTerms(parts.sealer, authorized, prepared);
+  const searched = await search(parts.index, authorized, hashed);
+  const judged = await judgeBest(parts.database, parts.scheme, authorized, searched, request.limit);
+  parts.drift.watch(authorized, judged);
+  const { tenant } = authorized.authority.subject;
+  const judgement = { ...judged, passages: await unseal(parts, tenant, judged.passages) };
   const answer = await composeAnswer(parts, authorized, request, judgement);
   const receipt = receiptOf(parts, authorized, request, judgement, answer);
   return releaseWithReceipt(parts.audit, authorized.authority, receipt, guardedDocuments(judgement), answer);

@@ -31,8 +31,16 @@ export interface Authorized {
   readonly authority: Authority;
   readonly visible: VisibilityFilter;
   readonly ranks: ReadonlyMap<ClassId, number>;
+  /** Those ranks, each once. */
+  readonly distinctRanks: ReadonlySet<number>;
   /** `visible` after the filters that classes can answer. */
   readonly searched: VisibilityFilter;
+  /** `searched` as the index is asked for it: with ids between them that no class has. */
+  readonly span: VisibilityFilter;
+  /** What `searched` holds, as last counted: for planning only. */
+  readonly searchedChunks: number | undefined;
+  /** Something of a silent level is visible: the search compares every visible passage. */
+  readonly exact: boolean;
   /** The documents the other filters leave; absent when there are no such filters. */
   readonly documents: readonly DocumentId[] | undefined;
 }

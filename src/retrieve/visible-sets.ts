@@ -9,6 +9,8 @@ export interface VisibleClasses {
   readonly filter: VisibilityFilter;
   /** Effective rank of each visible class. */
   readonly ranks: ReadonlyMap<ClassId, number>;
+  /** Those ranks, each once. */
+  readonly distinctRanks: ReadonlySet<number>;
 }
 
 interface Cached extends VisibleClasses {
@@ -55,6 +57,7 @@ export class VisibleSets {
     const computed: Cached = {
       filter: visibilityFilter(ranks.keys()),
       ranks,
+      distinctRanks: new Set(ranks.values()),
       watermark: read.watermark,
       computedAt: base?.computedAt ?? authority.now,
       // a class interned since may bring an earlier boundary

@@ -102,14 +102,17 @@ async function lookUp(
   { tenant, user, tokenGroups, actor }: CallerIdentity & { readonly tokenGroups: readonly string[] },
 ): Promise<Row | null> {
   try {
-    return await database.unitOfWork(role, undefined, async (trx) => {
-      const { rows } = await sql<{ answer: Row | null }>`select bulkhead.authorize(
-        ${tenant}, ${user}, ${tokenGroups}::text[], ${actor ?? null}) as answer`.execute(trx);
-      return rows[0]?.answer ?? null;
-    });
+    const [row] = await database.statement(
+      role,
+      undefined,
+      sql<{ answer: Row | null }>`select bulkhead.authorize(
+        ${tenant}, ${user}, ${tokenGroups}::text[], ${actor ?? null}) as answer`,
+    );
+    return row?.answer ?? null;
   } catch (error) {
     if (!isOutage(error)) throw error;
     throw new BulkheadError('policy_unavailable', 'The database did not answer, so nothing was released.', {
+      retryAfterSeconds: error.retryAfterSeconds ?? 2,
       cause: error,
     });
   }

@@ -38,6 +38,16 @@ export interface ChunkToWrite {
   readonly tokens: number;
   readonly embedding: Float32Array;
   readonly terms: { readonly ids: ArrayLike<number>; readonly weights: ArrayLike<number> };
+  /** The data key that the terms are hashed with; absent = they are those of the words in clear. */
+  readonly termKey?: string | undefined;
+  /** Text and headings sealed for this row; they are then stored in no other form. */
+  readonly sealed?: SealedChunk | undefined;
+}
+
+/** A ciphertext and the data key (UUID) that it is under. */
+export interface SealedChunk {
+  readonly dataKey: string;
+  readonly bytes: Uint8Array;
 }
 
 /** One statement's worth: PGlite blocks the event loop for as long as a statement runs. */
@@ -205,11 +215,13 @@ async function insertChunks(
         document_id: version.id,
         version: nextVersion(version),
         ordinal: chunk.ordinal,
-        text: chunk.text,
-        heading_path: [...chunk.headingPath],
+        text: chunk.sealed === undefined ? chunk.text : '',
+        heading_path: chunk.sealed === undefined ? [...chunk.headingPath] : [],
         start_offset: chunk.start,
         end_offset: chunk.end,
         tokens: chunk.tokens,
+        data_key_id: chunk.sealed?.dataKey ?? null,
+        sealed: chunk.sealed?.bytes ?? null,
       })),
     )
     .returning(['id', 'document_id', 'ordinal'])
@@ -241,6 +253,7 @@ async function insertEmbeddings(
           embedding: toBytes(chunk.embedding),
           terms: Array.from(chunk.terms.ids),
           weights: Array.from(chunk.terms.weights),
+          term_key_id: chunk.termKey ?? null,
         };
       }),
     )

@@ -10,8 +10,9 @@ import {
   type TenantId,
 } from '../policy/ids.ts';
 import type { Database, Work } from './database.ts';
-import { toBytes } from './document-writes.ts';
-import type { SessionContext } from './session-context.ts';
+import { type SealedChunk, toBytes } from './document-writes.ts';
+import { livePoints, type StoredPoint } from './index-content.ts';
+import { nobodyIn } from './session-context.ts';
 
 export interface LiveChunk {
   readonly chunkId: ChunkId;
@@ -23,8 +24,11 @@ export interface LiveChunk {
 /** A chunk with what it is embedded from. */
 export interface ChunkText extends LiveChunk {
   readonly title: string;
+  readonly ordinal: number;
+  /** Empty, as the text is, while the chunk is sealed. */
   readonly headingPath: readonly string[];
   readonly text: string;
+  readonly sealed: SealedChunk | undefined;
 }
 
 export class LiveChunks {
@@ -51,20 +55,60 @@ export class LiveChunks {
     });
   }
 
-  /** The live version of a document, 0 while it has none; `undefined` for one that is not there. */
-  liveVersion(document: DocumentId): Promise<number | undefined> {
+  /** The points of live versions in one model's space, by chunk id, from the first after `after`. */
+  points(fingerprint: string, after: number, limit: number): Promise<readonly StoredPoint[]> {
+    return this.#run((trx) => livePoints(trx, this.#tenant, fingerprint, after, limit));
+  }
+
+  /** The live version of each document, 0 while it has none; those that are not there are missing. */
+  liveVersions(documents: readonly DocumentId[]): Promise<ReadonlyMap<DocumentId, number>> {
     return this.#run(async (trx) => {
-      const { rows } = await sql<{ version: number }>`select version from bulkhead.document
-        where tenant_id = ${this.#tenant} and id = ${document}::uuid`.execute(trx);
-      return rows[0]?.version;
+      const { rows } = await sql<{ id: string; version: number }>`select id, version from bulkhead.document
+        where tenant_id = ${this.#tenant} and id = any (${[...new Set(documents)]}::uuid[])`.execute(trx);
+      return new Map(rows.map(({ id, version }) => [documentId(id), version]));
+    });
+  }
+
+  /** Those among these ids that no chunk has, or one of a version before the live one: none will be live again. */
+  outdated(chunks: readonly ChunkId[]): Promise<readonly ChunkId[]> {
+    return this.#run(async (trx) => {
+      const { rows } = await sql<{ id: number }>`select x.id from unnest(${[...chunks]}::bigint[]) x(id)
+        where not exists (select 1 from bulkhead.chunk c join bulkhead.document d on d.id = c.document_id
+          where c.id = x.id and c.version >= d.version)`.execute(trx);
+      return rows.map(({ id }) => chunkId(id));
+    });
+  }
+
+  /** Chunks of versions newer than the live one for which the outbox has nothing to do: that is never so in order. */
+  unpublished(): Promise<readonly LiveChunk[]> {
+    return this.#run(async (trx) => {
+      const { rows } = await sql<Row>`
+        select c.id as chunk, c.document_id as document, c.version, d.class_id as class
+        from bulkhead.document d
+        join bulkhead.document_version v on v.document_id = d.id and v.version > d.version
+        join bulkhead.chunk c on c.document_id = v.document_id and c.version = v.version
+        where d.tenant_id = ${this.#tenant}
+          and not exists (select 1 from bulkhead.outbox o where o.document_id = d.id)
+        order by c.id`.execute(trx);
+      return rows.map(toChunk);
+    });
+  }
+
+  /** How many chunks are live. */
+  count(): Promise<number> {
+    return this.#run(async (trx) => {
+      const { rows } = await sql<{ n: number }>`select coalesce(sum(chunk_count), 0)::bigint as n
+        from bulkhead.document where tenant_id = ${this.#tenant}`.execute(trx);
+      return rows[0]?.n ?? 0;
     });
   }
 
   /** Chunks, of versions that are not live yet too, without an embedding of this model, by id. */
   withoutEmbedding(fingerprint: string, limit: number): Promise<readonly ChunkText[]> {
     return this.#run(async (trx) => {
-      const { rows } = await sql<Row & { title: string; heading_path: string[]; text: string }>`
-        select c.id as chunk, c.document_id as document, c.version, d.class_id as class, v.title, c.heading_path, c.text
+      const { rows } = await sql<TextRow>`
+        select c.id as chunk, c.document_id as document, c.version, d.class_id as class, v.title, c.ordinal,
+          c.heading_path, c.text, c.data_key_id as data_key, c.sealed
         from bulkhead.chunk c join bulkhead.document d on d.id = c.document_id
         join bulkhead.document_version v on v.document_id = c.document_id and v.version = c.version
         where c.tenant_id = ${this.#tenant} and not exists (
@@ -73,8 +117,10 @@ export class LiveChunks {
       return rows.map((row) => ({
         ...toChunk(row),
         title: row.title,
+        ordinal: row.ordinal,
         headingPath: row.heading_path,
         text: row.text,
+        sealed: toSealed(row),
       }));
     });
   }
@@ -114,13 +160,14 @@ export class LiveChunks {
       readonly chunkId: ChunkId;
       readonly embedding: Float32Array;
       readonly terms: { readonly ids: ArrayLike<number>; readonly weights: ArrayLike<number> };
+      readonly termKey?: string | undefined;
     }[],
   ): Promise<void> {
     return this.#run(async (trx) => {
-      for (const { chunkId: chunk, embedding, terms } of embeddings)
-        await sql`insert into bulkhead.chunk_embedding (chunk_id, fingerprint, tenant_id, embedding, terms, weights)
+      for (const { chunkId: chunk, embedding, terms, termKey } of embeddings)
+        await sql`insert into bulkhead.chunk_embedding (chunk_id, fingerprint, tenant_id, embedding, terms, weights, term_key_id)
           select id, ${fingerprint}, tenant_id, ${toBytes(embedding)}::bytea, ${Array.from(terms.ids)}::int[],
-            ${Array.from(terms.weights)}::real[]
+            ${Array.from(terms.weights)}::real[], ${termKey ?? null}::uuid
           from bulkhead.chunk where id = ${chunk}
           on conflict do nothing`.execute(trx);
     });
@@ -131,17 +178,11 @@ export class LiveChunks {
   }
 }
 
-/** The effective rank of each class of the tenant, read as an administrator: the indexer sees no policy. */
-export function effectiveRanks(
-  database: Database,
-  context: SessionContext,
-): Promise<ReadonlyMap<ClassId, number>> {
-  return database.unitOfWork('admin', context, async (trx) => {
+/** The effective rank of each class of the tenant: all that the indexer learns of its labels. */
+export function effectiveRanks(database: Database, tenant: TenantId): Promise<ReadonlyMap<ClassId, number>> {
+  return database.unitOfWork('indexer', nobodyIn(tenant), async (trx) => {
     const { rows } = await sql<{ id: number; rank: number }>`
-      select a.class_id as id, max(c.rank) as rank from bulkhead.class_ancestor a
-      join bulkhead.access_class c on c.id = a.ancestor_id where c.rank is not null group by a.class_id`.execute(
-      trx,
-    );
+      select id, rank from bulkhead.class_ranks()`.execute(trx);
     return new Map(rows.map(({ id, rank }) => [classId(id), rank]));
   });
 }
@@ -151,6 +192,22 @@ interface Row {
   readonly document: string;
   readonly version: number;
   readonly class: number;
+}
+
+interface TextRow extends Row, SealedRow {
+  readonly title: string;
+  readonly ordinal: number;
+  readonly heading_path: string[];
+  readonly text: string;
+}
+
+export interface SealedRow {
+  readonly data_key: string | null;
+  readonly sealed: Uint8Array | null;
+}
+
+export function toSealed({ data_key, sealed }: SealedRow): SealedChunk | undefined {
+  return data_key === null || sealed === null ? undefined : { dataKey: data_key, bytes: sealed };
 }
 
 function toChunk(row: Row): LiveChunk {

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { PGlite, types } from '@electric-sql/pglite';
 import { vector } from '@electric-sql/pglite-pgvector';
-import { Kysely, PostgresDialect, sql } from 'kysely';
-import { Database, type Engine } from './database.ts';
+import { Kysely, PostgresDialect, type PostgresPool, sql } from 'kysely';
+import { type Connections, Database, type Engine } from './database.ts';
 import { LogFiles } from './log-files.ts';
 import { migrateToLatest } from './migrator.ts';
-import { pglitePool } from './pglite-pool.ts';
+import { pglitePool, pgliteTransaction } from './pglite-pool.ts';
 import type { Schema } from './schema.ts';
 
 export interface EmbeddedOptions {
@@ -21,18 +21,19 @@ export interface EmbeddedOptions {
  */
 export async function openEmbedded(options: EmbeddedOptions): Promise<Database> {
   const pglite = await createPglite(options);
-  const kysely = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: pglitePool(pglite) }) });
-  await migrateToLatest(kysely);
+  const pool = pglitePool(pglite);
+  const kysely = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+  await migrateToLatest(kysely, { withVectorIndex: true });
   await pglite.exec(MAINTENANCE_ROLE);
   await pglite.exec('set session authorization bulkhead_app');
-  return new Database(embeddedEngine(pglite, kysely, options.folder));
+  return new Database(embeddedEngine(pglite, pool, kysely, options.folder));
 }
 
 /** A migrated, empty data folder as one blob: tests start from it in a third of the time. */
 export async function dumpTemplate(): Promise<Blob> {
   const pglite = await createPglite({});
   const kysely = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: pglitePool(pglite) }) });
-  await migrateToLatest(kysely);
+  await migrateToLatest(kysely, { withVectorIndex: true });
   const blob = await pglite.dumpDataDir('none');
   await pglite.close();
   return blob;
@@ -59,11 +60,21 @@ do $$ begin
   end if;
 end $$`;
 
-function embeddedEngine(pglite: PGlite, kysely: Kysely<Schema>, folder: string | undefined): Engine {
+function embeddedEngine(
+  pglite: PGlite,
+  pool: PostgresPool,
+  kysely: Kysely<Schema>,
+  folder: string | undefined,
+): Engine {
   const logFiles = folder === undefined ? undefined : new LogFiles(join(folder, 'pg_wal'));
+  const connections: Connections = {
+    kysely,
+    transact: (enter, statement) => pgliteTransaction(pool, enter, statement),
+  };
   return {
     kind: 'pglite',
-    kysely,
+    limits: {},
+    as: () => connections,
     flush: async () => logFiles?.sync(),
     maintain: () =>
       kysely.connection().execute(async (connection) => {

@@ -1,98 +1,141 @@
-import { Kysely, PostgresDialect, sql } from 'kysely';
-import pg from 'pg';
-import { BulkheadError } from '../errors.ts';
+import { randomBytes } from 'node:crypto';
+import type { Kysely } from 'kysely';
+import { BulkheadError, isBulkheadError } from '../errors.ts';
 import { Database, type Engine } from './database.ts';
-import { migrateToLatest, pendingMigrations } from './migrator.ts';
+import { DatabaseError, isOutage, toCallersError, toDatabaseError } from './database-error.ts';
+import { type MigrationOptions, migrateToLatest } from './migrator.ts';
+import { describeAddress, type PostgresAddress, postgresAddress } from './postgres-address.ts';
+import { refuseOldSchema, refuseUnfitServer } from './postgres-checks.ts';
+import { loginOf, writeLogins } from './postgres-logins.ts';
+import { openKysely, type PoolOptions, PostgresPools } from './postgres-pools.ts';
+import { refuseExcessPrivilege } from './privileges.ts';
+import type { ServiceRole } from './process-role.ts';
 import type { Schema } from './schema.ts';
 
-export interface PostgresOptions {
-  readonly url: string;
+interface Connection extends PostgresAddress, MigrationOptions {
+  readonly production: boolean;
+}
+
+export interface PostgresOptions extends Connection {
+  /** What this process is; its login may do no more than that. */
+  readonly role: ServiceRole;
+  /** Connections of each role whose units of work run here. */
   readonly poolSize: number;
+  readonly statementTimeoutMs: number;
+  readonly lockTimeoutMs: number;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** Told of what is not well but can be lived with. */
+  readonly warn?: ((line: string) => void) | undefined;
+}
+
+/** Beyond the server's own limit: for a server that no longer answers at all. */
+const ANSWER_GRACE_MS = 2_000;
+
+/**
+ * Connects to a PostgreSQL server (15 or newer) and looks at it and at its own login before anything else.
+ * @throws BulkheadError `store_unsafe` for a server, a schema, a login or an address that must not be used,
+ *   `config_invalid`, `database_unavailable` when there is no server; each in one line
+ */
+export async function openPostgres(options: PostgresOptions): Promise<Database> {
+  const client = postgresAddress(options, options.production);
+  const pool = {
+    client,
+    poolSize: options.poolSize,
+    answerTimeoutMs: options.statementTimeoutMs + ANSWER_GRACE_MS,
+  };
+  await withKysely({ ...pool, poolSize: 1, dropTo: undefined }, async (db) => {
+    await refuseUnfitServer(db, { ...options, warn: options.warn ?? (() => {}) });
+    await refuseOldSchema(db, options);
+    await refuseExcessPrivilege(db, options.role, options.production);
+  });
+  return new Database(postgresEngine(new PostgresPools({ ...pool, dropTo: 'bulkhead_app' }), options));
 }
 
 /**
- * Connects to a PostgreSQL server (15 or newer). Each connection gives up a superuser's power before its
- * first statement; a schema that is not up to date, or a server that acknowledges before writing, is refused.
+ * Brings the schema up to date; the URL's role must be allowed to create roles and extensions.
+ * @throws BulkheadError as `migrateToLatest` does; `database_unavailable` when there is no server
  */
-export async function openPostgres(options: PostgresOptions): Promise<Database> {
-  const kysely = connect(options, dropPower);
-  const pending = await withOwner(options, pendingMigrations);
-  if (pending.length > 0)
-    throw new BulkheadError(
-      'store_unsafe',
-      `The database schema lacks ${pending.join(', ')}. Run: bulkhead migrate`,
-    );
-  await refuseLostWrites(kysely);
-  return new Database(postgresEngine(kysely));
+export function migratePostgres(options: Connection): Promise<readonly string[]> {
+  return asOwner(options, (db) => migrateToLatest(db, options));
 }
 
-/** Brings the schema up to date; the URL's role must be allowed to create roles and extensions. */
-export function migratePostgres(options: PostgresOptions): Promise<readonly string[]> {
-  return withOwner(options, migrateToLatest);
+/**
+ * Makes or renews the logins of the processes and returns their names.
+ * @throws BulkheadError as `writeLogins` does
+ */
+export async function writePostgresLogins(
+  options: Connection,
+  passwords: ReadonlyMap<ServiceRole, string>,
+): Promise<readonly string[]> {
+  await asOwner(options, (db) => writeLogins(db, passwords, randomBytes));
+  return [...passwords.keys()].map(loginOf);
 }
 
-async function withOwner<T>(options: PostgresOptions, work: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
-  const kysely = connect({ ...options, poolSize: 2 });
+/** One connection of the URL's own role, without any limit of time. */
+function asOwner<T>(options: Connection, work: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
+  const client = postgresAddress(options, options.production);
+  return withKysely({ client, poolSize: 2, answerTimeoutMs: 0, dropTo: undefined }, work);
+}
+
+async function withKysely<T>(options: PoolOptions, work: (db: Kysely<Schema>) => Promise<T>): Promise<T> {
+  const kysely = openKysely(options);
   try {
     return await work(kysely);
+  } catch (error) {
+    throw toStartError(error, describeAddress(options.client));
   } finally {
     await kysely.destroy();
   }
 }
 
-function connect(
-  options: PostgresOptions,
-  prepare: (client: pg.ClientBase) => Promise<void> = async () => {},
-): Kysely<Schema> {
-  const pool = new pg.Pool({
-    connectionString: options.url,
-    max: options.poolSize,
-    connectionTimeoutMillis: 5_000,
-    statement_timeout: 60_000,
-    idle_in_transaction_session_timeout: 60_000,
-    types: { getTypeParser },
-    // here, and not by kysely: where this fails, the connection is closed and its place in the pool is free again
-    onConnect: async (client) => {
-      // a connection cut between two statements tells its client alone; unheard, it would end the process
-      client.on('error', () => {});
-      await prepare(client);
-    },
-  });
-  // an idle connection that breaks is replaced on the next use; without a listener it would end the process
-  pool.on('error', () => {});
-  return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
-}
-
-/** bigint as number, as PGlite is told to do: all of ours stay below 2^53. */
-const getTypeParser: typeof pg.types.getTypeParser = ((oid: number, format?: 'text' | 'binary') =>
-  oid === pg.types.builtins.INT8 && format !== 'binary'
-    ? (text: string) => Number(text)
-    : pg.types.getTypeParser(oid, format as 'text')) as never;
-
-async function dropPower(client: pg.ClientBase): Promise<void> {
-  const { rows } = await client.query<{ setting: string }>(
-    "select current_setting('is_superuser') as setting",
-  );
-  if (rows[0]?.setting === 'on') await client.query('set session authorization bulkhead_app');
-}
-
-async function refuseLostWrites(kysely: Kysely<Schema>): Promise<void> {
-  const { rows } = await sql<{ mode: string }>`select current_setting('synchronous_commit') as mode`.execute(
-    kysely,
-  );
-  if (rows[0]?.mode === 'off')
-    throw new BulkheadError(
-      'store_unsafe',
-      'synchronous_commit is off: a receipt could be lost after its release. Turn it on.',
+/** Names the server, and why it could not be used. */
+function toStartError(thrown: unknown, address: string): unknown {
+  if (isBulkheadError(thrown) || !(thrown instanceof Error)) return thrown;
+  const error = toDatabaseError(thrown);
+  const sqlState = error instanceof DatabaseError ? error.sqlState : '';
+  if (isCertificateFault(thrown))
+    return new BulkheadError(
+      'config_invalid',
+      `The certificate of ${address} was not accepted: ${thrown.message}`,
+      {
+        cause: thrown,
+      },
     );
+  if (/^(28|3D)/.test(sqlState) || /password/.test(thrown.message))
+    return new BulkheadError(
+      'config_invalid',
+      `The database ${address} refused the login: ${thrown.message}.`,
+      {
+        cause: error,
+      },
+    );
+  if (!isOutage(toCallersError(error))) return error;
+  const why = thrown.message || String((thrown as NodeJS.ErrnoException).code);
+  return new BulkheadError('database_unavailable', `The database ${address} did not answer: ${why}.`, {
+    retryAfterSeconds: 5,
+    cause: error,
+  });
 }
 
-function postgresEngine(kysely: Kysely<Schema>): Engine {
+function isCertificateFault(error: Error): boolean {
+  return /^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO_|.*SELF_SIGNED)/.test(
+    String((error as NodeJS.ErrnoException).code),
+  );
+}
+
+function postgresEngine(pools: PostgresPools, options: PostgresOptions): Engine {
   return {
     kind: 'postgres',
-    kysely,
+    // in each transaction, and not of the session: a pooler gives a connection to somebody else after each
+    limits: {
+      statement_timeout: String(options.statementTimeoutMs),
+      lock_timeout: String(options.lockTimeoutMs),
+      idle_in_transaction_session_timeout: String(options.statementTimeoutMs),
+    },
+    as: (role) => pools.as(role),
     flush: async () => {},
     maintain: async () => {},
-    close: () => kysely.destroy(),
+    close: () => pools.close(),
   };
 }

@@ -1,62 +1,55 @@
-/** What the index has not heard of yet. Read and settled in the role `indexer`, which sees every tenant. */
+/**
+ * What the index has not heard of yet. Read and settled in the role `indexer`, which sees every tenant.
+ *
+ * Rows of one document are in the order of its changes, because whoever writes one holds the document's row. The
+ * oldest row of a document stands for all: who locks it, which passes over what others lock, takes a lease on
+ * them, and while that lasts nobody else works on the document, in whatever process.
+ */
 import { sql } from 'kysely';
-import {
-  type ChunkId,
-  type ClassId,
-  chunkId,
-  classId,
-  type DocumentId,
-  documentId,
-  type TenantId,
-  tenantId,
-} from '../policy/ids.ts';
+import { type DocumentId, documentId, type TenantId, tenantId } from '../policy/ids.ts';
 import type { Database, Work } from './database.ts';
-import { fromBytes } from './document-writes.ts';
+import { lockDocuments } from './index-content.ts';
 
 /** All that is due for one document: it is brought into line with Postgres once, however many rows there are. */
 export interface OutboxClaim {
   readonly tenant: TenantId;
   readonly document: DocumentId;
-  /** The highest row claimed; a later one is another claim. */
-  readonly upTo: number;
+  /** Lost when it ran out and somebody else took the document. */
+  readonly lease: string;
   readonly isPublish: boolean;
   readonly isMove: boolean;
-  /** How many times before this one it was tried. */
-  readonly attempts: number;
+  readonly isMend: boolean;
 }
 
-/** A document as the index should have it: its newest version, live or about to be. */
-export interface VersionToIndex {
-  readonly tenant: TenantId;
-  readonly document: DocumentId;
-  readonly class: ClassId;
-  readonly liveVersion: number;
-  readonly version: number;
-  readonly chunkCount: number;
+export interface Backlog {
+  readonly documents: number;
+  /** Milliseconds that the oldest has waited, but for documents that fail by themselves. */
+  readonly oldestMs: number;
+  /** Documents that failed so often that a person should look. */
+  readonly dead: number;
 }
 
-export interface StoredPoint {
-  readonly tenant: TenantId;
-  readonly chunkId: ChunkId;
-  readonly documentId: DocumentId;
-  readonly version: number;
-  readonly classId: ClassId;
-  readonly embedding: Float32Array;
-  readonly terms: { readonly ids: readonly number[]; readonly weights: readonly number[] };
+/** Some document is in other hands by now. What was written last may have been written too late. */
+export class LeaseLost extends Error {
+  constructor(readonly claims: readonly OutboxClaim[]) {
+    super('a lease on documents ran out');
+  }
 }
 
-/** A row that failed this often waits for a person, or for the document's next change. */
+/** A row that failed this often waits for a person, or for the document's next change; `dead_letter` has it too. */
 const MOST_ATTEMPTS = 10;
-/** For as long, nobody else takes what was claimed. */
-const LEASE_SECONDS = 60;
-/** 1 s, 2 s, 4 s … */
+const LEASE_SECONDS = 30;
+/** 1 s, 2 s, 4 s …, each shortened by up to a half at random, so that many do not come back at once. */
 const LONGEST_BACK_OFF_SECONDS = 300;
 
 export class Outbox {
   readonly #database: Database;
+  readonly #leaseSeconds: number;
 
-  constructor(database: Database) {
+  /** @param leaseSeconds how long a worker may be silent before others take its documents */
+  constructor(database: Database, leaseSeconds = LEASE_SECONDS) {
     this.#database = database;
+    this.#leaseSeconds = leaseSeconds;
   }
 
   /**
@@ -66,39 +59,52 @@ export class Outbox {
    */
   claim(limit: number, takeOver: boolean): Promise<readonly OutboxClaim[]> {
     return this.#run(async (trx) => {
-      const { rows } = await sql<{
-        tenant: number;
-        document: string;
-        up_to: number;
-        is_publish: boolean;
-        is_move: boolean;
-        tries: number;
-      }>`
-        with due as (
-          select document_id, min(id) as first from bulkhead.outbox
-          group by document_id
-          having ${takeOver} or (bool_or(not_before <= now())
-            and not bool_or(not_before > now() and attempts < ${MOST_ATTEMPTS}))
-          order by first limit ${limit}),
-        taken as (
-          select o.id from bulkhead.outbox o join due using (document_id)
-          order by o.id for update of o skip locked),
+      const { rows } = await sql<ClaimRow>`
+        with lead as (
+          select o.document_id from bulkhead.outbox o
+          where not exists (select 1 from bulkhead.outbox e where e.document_id = o.document_id and e.id < o.id)
+            and (${takeOver} or (
+              (o.leased_until is null or o.leased_until <= now())
+              and (o.not_before <= now() or (o.not_before = 'infinity' and exists (
+                select 1 from bulkhead.outbox n where n.document_id = o.document_id and n.attempts = 0)))))
+          order by o.id limit ${limit} for update of o skip locked),
         leased as (
-          update bulkhead.outbox o set attempts = attempts + 1,
-            not_before = now() + make_interval(secs => ${LEASE_SECONDS})
-          from taken where o.id = taken.id and (${takeOver} or o.attempts >= ${MOST_ATTEMPTS} or o.not_before <= now())
+          update bulkhead.outbox o set lease = t.lease,
+            attempts = case when o.not_before = 'infinity' then 1 else o.attempts + 1 end,
+            leased_until = now() + make_interval(secs => ${this.#leaseSeconds})
+          from lead, (select gen_random_uuid() as lease) t where o.document_id = lead.document_id
           returning o.*)
-        select tenant_id as tenant, document_id as document, max(id) as up_to,
-          bool_or(operation = 'publish') as is_publish, bool_or(operation = 'move') as is_move, min(attempts) - 1 as tries
-        from leased group by tenant_id, document_id order by min(id)`.execute(trx);
-      return rows.map((row) => ({
-        tenant: tenantId(row.tenant),
-        document: documentId(row.document),
-        upTo: row.up_to,
-        isPublish: row.is_publish,
-        isMove: row.is_move,
-        attempts: row.tries,
-      }));
+        select tenant_id as tenant, document_id as document, lease, bool_or(operation = 'publish') as is_publish,
+          bool_or(operation = 'move') as is_move, bool_or(operation = 'mend') as is_mend
+        from leased group by tenant_id, document_id, lease order by min(id)`.execute(trx);
+      return rows.map(toClaim);
+    });
+  }
+
+  /**
+   * Takes these documents to bring the index into line with their live versions, but for those for which something
+   * is to be done anyway.
+   */
+  claimToMend(tenant: TenantId, documents: readonly DocumentId[]): Promise<readonly OutboxClaim[]> {
+    return this.#run(async (trx) => {
+      await lockDocuments(trx, documents);
+      const { rows } = await sql<ClaimRow>`
+        insert into bulkhead.outbox (tenant_id, document_id, operation, attempts, lease, leased_until)
+        select ${tenant}::int, u.id, 'mend', 1, t.lease, now() + make_interval(secs => ${this.#leaseSeconds})
+        from unnest(${[...documents]}::uuid[]) u(id), (select gen_random_uuid() as lease) t
+        where not exists (select 1 from bulkhead.outbox o where o.document_id = u.id)
+        returning tenant_id as tenant, document_id as document, lease, false as is_publish, false as is_move,
+          true as is_mend`.execute(trx);
+      return rows.map(toClaim);
+    });
+  }
+
+  /** Asks whoever comes first to do this for the documents. */
+  add(tenant: TenantId, documents: readonly DocumentId[], operation: 'publish' | 'mend'): Promise<void> {
+    return this.#run(async (trx) => {
+      await lockDocuments(trx, documents);
+      await sql`insert into bulkhead.outbox (tenant_id, document_id, operation)
+        select ${tenant}::int, id, ${operation} from unnest(${[...documents]}::uuid[]) id`.execute(trx);
     });
   }
 
@@ -130,100 +136,59 @@ export class Outbox {
     });
   }
 
-  /** The documents as they are now; one that was deleted is missing. */
-  versionsToIndex(documents: readonly DocumentId[]): Promise<readonly VersionToIndex[]> {
+  /**
+   * Runs the work in a transaction that extends the leases, and in which nobody can take the documents.
+   * @throws LeaseLost before the work begins
+   */
+  holding<T>(claims: readonly OutboxClaim[], work: (trx: Work) => Promise<T>): Promise<T> {
     return this.#run(async (trx) => {
-      const { rows } = await sql<{
-        tenant: number;
-        document: string;
-        class: number;
-        live: number;
-        version: number;
-        chunks: number;
-      }>`
-        select d.tenant_id as tenant, d.id as document, d.class_id as class, d.version as live, v.version,
-          v.chunk_count as chunks
-        from bulkhead.document d join lateral (
-          select version, chunk_count from bulkhead.document_version n
-          where n.document_id = d.id order by n.version desc limit 1) v on true
-        where d.id = any (${[...documents]}::uuid[])`.execute(trx);
-      return rows.map((row) => ({
-        tenant: tenantId(row.tenant),
-        document: documentId(row.document),
-        class: classId(row.class),
-        liveVersion: row.live,
-        version: row.version,
-        chunkCount: row.chunks,
-      }));
+      const { rows } = await sql<{ id: string }>`
+        update bulkhead.outbox o set leased_until = now() + make_interval(secs => ${this.#leaseSeconds})
+        from ${leases(claims)} where o.document_id = s.document and o.lease = s.lease
+        returning o.document_id as id`.execute(trx);
+      const held = new Set(rows.map(({ id }) => id));
+      const lost = claims.filter(({ document }) => !held.has(document));
+      if (lost.length > 0) throw new LeaseLost(lost);
+      return work(trx);
     });
   }
 
-  /** The points of these versions in one model's space, by chunk id, from the first after `after`. */
-  points(
-    of: readonly Pick<VersionToIndex, 'document' | 'version'>[],
-    fingerprint: string,
-    after: number,
-    limit: number,
-  ): Promise<readonly StoredPoint[]> {
+  /**
+   * Forgets what was claimed; what came since stays.
+   * @throws LeaseLost for those that were in other hands by then; the others are settled
+   */
+  async settle(claims: readonly OutboxClaim[]): Promise<void> {
+    const settled = await this.#run(async (trx) => {
+      const { rows } = await sql<{ id: string }>`delete from bulkhead.outbox o using ${leases(claims)}
+        where o.document_id = s.document and o.lease = s.lease returning o.document_id as id`.execute(trx);
+      return new Set(rows.map(({ id }) => id));
+    });
+    const lost = claims.filter(({ document }) => !settled.has(document));
+    if (lost.length > 0) throw new LeaseLost(lost);
+  }
+
+  /**
+   * Lets go of documents until it is time to try again.
+   * @param problem an error code, never a message with values in it
+   * @param mayGiveUp whether the last of ten attempts is the last, because the document and not a store fails
+   */
+  fail(claims: readonly OutboxClaim[], problem: string, mayGiveUp: boolean): Promise<void> {
     return this.#run(async (trx) => {
-      const { rows } = await sql<PointRow>`
-        select c.tenant_id as tenant, c.id as chunk, c.document_id as document, c.version, d.class_id as class,
-          e.embedding, e.terms, e.weights
-        from unnest(${of.map(({ document }) => document)}::uuid[], ${of.map(({ version }) => version)}::int[])
-          as w (id, version)
-        join bulkhead.document d on d.id = w.id
-        join bulkhead.chunk c on c.document_id = w.id and c.version = w.version and c.id > ${after}
-        join bulkhead.chunk_embedding e on e.chunk_id = c.id and e.fingerprint = ${fingerprint}
-        order by c.id limit ${limit}`.execute(trx);
-      return rows.map(toPoint);
+      await sql`update bulkhead.outbox o set last_error = ${problem}, lease = null, leased_until = null,
+          not_before = case when ${mayGiveUp} and attempts >= ${MOST_ATTEMPTS} then 'infinity'
+            else now() + make_interval(secs =>
+              least(power(2, least(attempts - 1, 16)), ${LONGEST_BACK_OFF_SECONDS}) * (1 - random() / 2)) end
+        from ${leases(claims)} where o.document_id = s.document and o.lease = s.lease`.execute(trx);
     });
   }
 
-  /** Makes these versions the ones that readers see, and drops the chunks and versions before them. */
-  publish(versions: readonly VersionToIndex[]): Promise<void> {
-    const documents = versions.map(({ document }) => document);
-    const numbers = versions.map(({ version }) => version);
+  /** Over all tenants. */
+  backlog(): Promise<Backlog> {
     return this.#run(async (trx) => {
-      const published = sql`unnest(${documents}::uuid[], ${numbers}::int[]) as p (id, version)`;
-      await sql`
-        update bulkhead.document d set version = v.version, chunk_count = v.chunk_count, title = v.title,
-          media_type = v.media_type, content_date = v.content_date, content_hash = v.content_hash, updated_at = now()
-        from ${published} join bulkhead.document_version v on v.document_id = p.id and v.version = p.version
-        where d.id = p.id and d.version < p.version`.execute(trx);
-      await sql`delete from bulkhead.chunk c using ${published}
-        where c.document_id = p.id and c.version < p.version`.execute(trx);
-      await sql`delete from bulkhead.document_version v using ${published}
-        where v.document_id = p.id and v.version < p.version`.execute(trx);
-    });
-  }
-
-  /** Forgets what was claimed; what came since stays. */
-  settle(claims: readonly OutboxClaim[]): Promise<void> {
-    return this.#run(async (trx) => {
-      await sql`delete from bulkhead.outbox o
-        using unnest(${claims.map(({ document }) => document)}::uuid[], ${claims.map(({ upTo }) => upTo)}::bigint[])
-          as s (document, up_to)
-        where o.document_id = s.document and o.id <= s.up_to`.execute(trx);
-    });
-  }
-
-  /** @param problem an error code, never a message with values in it */
-  fail(claim: OutboxClaim, problem: string): Promise<void> {
-    const wait = Math.min(2 ** claim.attempts, LONGEST_BACK_OFF_SECONDS);
-    return this.#run(async (trx) => {
-      await sql`update bulkhead.outbox set last_error = ${problem},
-          not_before = case when attempts >= ${MOST_ATTEMPTS} then 'infinity' else now() + make_interval(secs => ${wait}) end
-        where document_id = ${claim.document}::uuid and id <= ${claim.upTo}`.execute(trx);
-    });
-  }
-
-  /** Milliseconds since the oldest work that nobody has tried yet was written: one document that fails is not a lag. */
-  oldestAgeMs(): Promise<number> {
-    return this.#run(async (trx) => {
-      const { rows } = await sql<{ age: number | null }>`
-        select bulkhead.ms(now()) - bulkhead.ms(min(created_at)) as age
-        from bulkhead.outbox where attempts = 0`.execute(trx);
-      return Math.max(0, rows[0]?.age ?? 0);
+      const { rows } = await sql<{ documents: number; oldest: number; dead: number }>`
+        select documents, oldest_ms as oldest, dead from bulkhead.index_backlog()`.execute(trx);
+      const [row] = rows;
+      return { documents: row?.documents ?? 0, oldestMs: row?.oldest ?? 0, dead: row?.dead ?? 0 };
     });
   }
 
@@ -232,25 +197,27 @@ export class Outbox {
   }
 }
 
-interface PointRow {
-  readonly tenant: number;
-  readonly chunk: number;
-  readonly document: string;
-  readonly version: number;
-  readonly class: number;
-  readonly embedding: Uint8Array;
-  readonly terms: number[];
-  readonly weights: number[];
+function leases(claims: readonly OutboxClaim[]) {
+  return sql`unnest(${claims.map(({ document }) => document)}::uuid[], ${claims.map(({ lease }) => lease)}::uuid[])
+    as s (document, lease)`;
 }
 
-function toPoint(row: PointRow): StoredPoint {
+interface ClaimRow {
+  readonly tenant: number;
+  readonly document: string;
+  readonly lease: string;
+  readonly is_publish: boolean;
+  readonly is_move: boolean;
+  readonly is_mend: boolean;
+}
+
+function toClaim(row: ClaimRow): OutboxClaim {
   return {
     tenant: tenantId(row.tenant),
-    chunkId: chunkId(row.chunk),
-    documentId: documentId(row.document),
-    version: row.version,
-    classId: classId(row.class),
-    embedding: fromBytes(row.embedding),
-    terms: { ids: row.terms, weights: row.weights },
+    document: documentId(row.document),
+    lease: row.lease,
+    isPublish: row.is_publish,
+    isMove: row.is_move,
+    isMend: row.is_mend,
   };
 }

@@ -1,4 +1,4 @@
-import { sql } from 'kysely';
+import { type RawBuilder, sql } from 'kysely';
 import type { AccessClass, Entry } from '../policy/access-class.ts';
 import {
   type ChunkId,
@@ -11,7 +11,8 @@ import {
   instant,
   principalId,
 } from '../policy/ids.ts';
-import type { Database, Work } from './database.ts';
+import type { Database } from './database.ts';
+import type { SealedChunk } from './document-writes.ts';
 import type { SessionContext } from './session-context.ts';
 
 /** One chunk of a live document version, as Postgres has it now. Not to be shown before stage 6. */
@@ -22,8 +23,11 @@ export interface StoredPassage {
   readonly class: ClassId;
   readonly container: string;
   readonly ordinal: number;
+  /** Empty, as the headings are, while the passage is sealed. */
   readonly text: string;
   readonly headingPath: readonly string[];
+  /** Text and headings as a level keeps them that asks for encryption. */
+  readonly sealed: SealedChunk | undefined;
   readonly startOffset: number;
   readonly endOffset: number;
   readonly title: string;
@@ -64,66 +68,69 @@ export class ReadableDocuments {
 
   /** The chunks among these that the caller may read, with what `decide` needs, in one round trip. */
   hydrate(chunks: readonly ChunkId[]): Promise<Hydration> {
-    return this.#read((trx) => hydration(trx, sql`${[...chunks]}::bigint[]`));
+    return this.#hydrate(sql`${[...chunks]}::bigint[]`);
   }
 
   /** Every chunk of one document, in reading order; empty for a missing or a hidden one alike. */
   hydrateDocument(document: DocumentId): Promise<Hydration> {
-    return this.#read((trx) =>
-      hydration(trx, sql`array(select c.id from bulkhead.chunk c where c.document_id = ${document}::uuid)`),
+    return this.#hydrate(
+      sql`array(select c.id from bulkhead.chunk c where c.document_id = ${document}::uuid)`,
     );
   }
 
   /** The first chunks of the next documents by id: a page of the list of documents. */
   hydratePage(filter: DocumentFilter, after: DocumentId | undefined, limit: number): Promise<Hydration> {
-    return this.#read((trx) =>
-      hydration(
-        trx,
-        sql`array(select c.id from bulkhead.chunk c where c.ordinal = 0 and c.document_id in (
-          select document.id from bulkhead.document where ${matches(filter)}
-            and document.id > ${after ?? '00000000-0000-0000-0000-000000000000'}::uuid
-          order by document.id limit ${limit}))`,
-      ),
+    return this.#hydrate(
+      sql`array(select c.id from bulkhead.chunk c where c.ordinal = 0 and c.document_id in (
+        select document.id from bulkhead.document where ${matches(filter)}
+          and document.id > ${after ?? '00000000-0000-0000-0000-000000000000'}::uuid
+        order by document.id limit ${limit}))`,
     );
   }
 
   /** Ids of readable documents that match. A hidden document and an unknown value both match nothing. */
-  matching(filter: DocumentFilter): Promise<readonly DocumentId[]> {
-    return this.#read(async (trx) => {
-      const { rows } = await sql<{ id: string }>`
-        select document.id from bulkhead.document where ${matches(filter)}`.execute(trx);
-      return rows.map((row) => documentId(row.id));
-    });
+  async matching(filter: DocumentFilter): Promise<readonly DocumentId[]> {
+    const rows = await this.#read(
+      sql<{ id: string }>`select document.id from bulkhead.document where ${matches(filter)}`,
+    );
+    return rows.map((row) => documentId(row.id));
   }
 
   /** The classes of one container and everything below it; none for a container that does not exist. */
-  classesBelow(path: string): Promise<readonly ClassId[]> {
-    return this.#read(async (trx) => {
-      const { rows } = await sql<{ id: number }>`
-        select a.class_id as id from bulkhead.access_class k join bulkhead.class_ancestor a on a.ancestor_id = k.id
-        where k.path = ${path}`.execute(trx);
-      return rows.map((row) => classId(row.id));
-    });
+  async classesBelow(path: string): Promise<readonly ClassId[]> {
+    const rows = await this.#read(sql<{ id: number }>`
+      select a.class_id as id from bulkhead.access_class k join bulkhead.class_ancestor a on a.ancestor_id = k.id
+      where k.path = ${path}`);
+    return rows.map((row) => classId(row.id));
   }
 
   /** How many readable chunks match, counted no further than `enough`. */
-  countChunks(
+  async countChunks(
     filter: DocumentFilter & { readonly classes?: readonly ClassId[] | undefined },
     enough: number,
   ): Promise<number> {
     const inClasses =
       filter.classes === undefined ? sql`true` : sql`class_id = any (${[...filter.classes]}::int[])`;
-    return this.#read(async (trx) => {
-      const { rows } = await sql<{ n: number }>`
-        select count(*) as n from (
-          select 1 from bulkhead.chunk c join bulkhead.document on document.id = c.document_id and document.version = c.version
-          where ${matches(filter)} and ${inClasses} limit ${enough}) t`.execute(trx);
-      return rows[0]?.n ?? 0;
-    });
+    const [row] = await this.#read(sql<{ n: number }>`
+      select count(*) as n from (
+        select 1 from bulkhead.chunk c join bulkhead.document on document.id = c.document_id and document.version = c.version
+        where ${matches(filter)} and ${inClasses} limit ${enough}) t`);
+    return row?.n ?? 0;
   }
 
-  #read<T>(work: (trx: Work) => Promise<T>): Promise<T> {
-    return this.#database.unitOfWork('retrieve', this.#context, work);
+  /** @param chunks an array of chunk ids, in SQL */
+  async #hydrate(chunks: RawBuilder<unknown>): Promise<Hydration> {
+    const [row] = await this.#read(
+      sql<HydratedRow>`select passages, classes from bulkhead.hydrate(${chunks})`,
+    );
+    return {
+      passages: (row?.passages ?? []).map(toPassage),
+      classes: new Map((row?.classes ?? []).map((cls) => [classId(cls.id), toClass(cls)])),
+    };
+  }
+
+  #read<T>(statement: RawBuilder<T>): Promise<readonly T[]> {
+    return this.#database.statement('retrieve', this.#context, statement);
   }
 }
 
@@ -151,6 +158,9 @@ interface PassageRow {
   readonly ordinal: number;
   readonly text: string;
   readonly heading_path: string[];
+  readonly data_key: string | null;
+  /** Base64. */
+  readonly sealed: string | null;
   readonly start_offset: number;
   readonly end_offset: number;
   readonly title: string;
@@ -172,15 +182,9 @@ interface ClassRow {
     | null;
 }
 
-/** @param chunks an array of chunk ids, in SQL */
-async function hydration(trx: Work, chunks: ReturnType<typeof sql>): Promise<Hydration> {
-  const { rows } = await sql<{ passages: PassageRow[] | null; classes: ClassRow[] | null }>`
-    select passages, classes from bulkhead.hydrate(${chunks})`.execute(trx);
-  const row = rows[0];
-  return {
-    passages: (row?.passages ?? []).map(toPassage),
-    classes: new Map((row?.classes ?? []).map((cls) => [classId(cls.id), toClass(cls)])),
-  };
+interface HydratedRow {
+  readonly passages: readonly PassageRow[] | null;
+  readonly classes: readonly ClassRow[] | null;
 }
 
 function toPassage(row: PassageRow): StoredPassage {
@@ -193,6 +197,10 @@ function toPassage(row: PassageRow): StoredPassage {
     ordinal: row.ordinal,
     text: row.text,
     headingPath: row.heading_path,
+    sealed:
+      row.data_key === null || row.sealed === null
+        ? undefined
+        : { dataKey: row.data_key, bytes: Buffer.from(row.sealed, 'base64') },
     startOffset: row.start_offset,
     endOffset: row.end_offset,
     title: row.title,

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import type { PGlite } from '@electric-sql/pglite';
-import type { PostgresPool } from 'kysely';
+import type { CompiledQuery, PostgresPool } from 'kysely';
 
 /**
  * kysely's own PostgresDialect over PGlite: a pool of one connection, handed out in turn. Statements without
@@ -47,4 +47,25 @@ export function pglitePool(pglite: PGlite): PostgresPool {
       await tail;
     },
   };
+}
+
+/** One transaction of two statements on the pool's connection, without kysely in between. */
+export async function pgliteTransaction(
+  pool: PostgresPool,
+  enter: string,
+  { sql, parameters }: CompiledQuery,
+): Promise<readonly unknown[]> {
+  const client = await pool.connect();
+  try {
+    await client.query('begin', []);
+    await client.query(enter, []);
+    const { rows } = await client.query(sql, parameters);
+    await client.query('commit', []);
+    return rows as readonly unknown[];
+  } catch (error) {
+    await client.query('rollback', []);
+    throw error;
+  } finally {
+    client.release();
+  }
 }

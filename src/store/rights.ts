@@ -1,7 +1,8 @@
 import { sql } from 'kysely';
+import { BulkheadError } from '../errors.ts';
 import { type ClassId, classId, type PrincipalId, principalId } from '../policy/ids.ts';
-import type { PolicyEpoch } from './authority.ts';
-import type { Work } from './database.ts';
+import type { Authority, PolicyEpoch } from './authority.ts';
+import type { Database, Work } from './database.ts';
 
 /** What can be bound besides reading; `unmask:<kind>` lets a kind of entity be shown. */
 export const RIGHTS = ['ingest', 'label', 'grant', 'audit', 'administer'] as const;
@@ -36,6 +37,28 @@ export async function rightsOn(trx: Work, cls: ClassId): Promise<ReadonlySet<Rig
     trx,
   );
   return new Set(rows.map((row) => row.right));
+}
+
+/**
+ * What concerns the whole tenant hangs on the root container.
+ * @param role whose unit of work asks
+ * @throws BulkheadError `right_missing`
+ */
+export async function requireRootRight(
+  database: Database,
+  role: 'admin' | 'audit',
+  { context }: Authority,
+  right: Right,
+): Promise<void> {
+  const rights = await database.unitOfWork(role, context, async (trx) => {
+    const { rows } = await sql<{ rights: Right[] }>`select bulkhead.root_rights() as rights`.execute(trx);
+    return rows[0]?.rights ?? [];
+  });
+  if (!rights.includes(right)) throw rightMissing(right, '/');
+}
+
+export function rightMissing(right: Right, path: string): BulkheadError {
+  return new BulkheadError('right_missing', `This needs the right "${right}" on ${path}.`);
 }
 
 export async function rootContainer(trx: Work): Promise<ClassId> {

@@ -109,6 +109,8 @@ export interface Schema {
     start_offset: number;
     end_offset: number;
     tokens: number;
+    data_key_id: string | null;
+    sealed: Uint8Array | null;
   };
   chunk_embedding: TenantScoped & {
     chunk_id: number;
@@ -116,6 +118,7 @@ export interface Schema {
     embedding: Uint8Array;
     terms: number[];
     weights: number[];
+    term_key_id: string | null;
   };
   outbox: TenantScoped & {
     id: Generated<number>;

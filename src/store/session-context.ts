@@ -1,5 +1,4 @@
-import { type RawBuilder, sql } from 'kysely';
-import type { Instant, PrincipalId, TenantId } from '../policy/ids.ts';
+import { type Instant, instant, type PrincipalId, type TenantId } from '../policy/ids.ts';
 import type { ProcessRole } from './process-role.ts';
 
 /** The caller as the database sees it for one transaction. All three enforcers share these values. */
@@ -13,29 +12,38 @@ export interface SessionContext {
   readonly maxRank: number;
 }
 
+/** A tenant without a caller: for work that rests on nobody's rights. */
+export function nobodyIn(tenant: TenantId): SessionContext {
+  return { tenant, principals: [], actor: undefined, actorPrincipals: [], now: instant(0), maxRank: -1 };
+}
+
 /**
  * One statement that takes the role and, with a context, the caller's settings, until the transaction ends. It is
  * written out, without parameters, so that it needs no preparing; it holds numbers and our own names only.
+ * @param limits settings of every transaction
  */
-export function enterContext(role: ProcessRole, context: SessionContext | undefined): RawBuilder<unknown> {
-  const settings = { role: `bulkhead_${role}`, ...(context && settingsOf(context)) };
-  const calls = Object.entries(settings).map(
-    ([name, value]) => sql`set_config(${sql.lit(name)}, ${sql.lit(value)}, true)`,
-  );
-  return sql`select ${sql.join(calls)}`;
+export function enterContext(
+  role: ProcessRole,
+  context: SessionContext | undefined,
+  limits: Readonly<Record<string, string>>,
+): string {
+  const settings = { ...limits, role: `bulkhead_${role}`, ...(context && settingsOf(context)) };
+  const calls = Object.entries(settings).map(([name, value]) => `set_config('${name}', '${value}', true)`);
+  return `select ${calls.join(', ')}`;
 }
 
 function settingsOf(context: SessionContext): Readonly<Record<string, string>> {
   return {
-    'bulkhead.tenant': String(context.tenant),
+    'bulkhead.tenant': String(Number(context.tenant)),
     'bulkhead.principals': arrayLiteral(context.principals),
-    'bulkhead.actor': context.actor === undefined ? '' : String(context.actor),
+    'bulkhead.actor': context.actor === undefined ? '' : String(Number(context.actor)),
     'bulkhead.actor_principals': arrayLiteral(context.actorPrincipals),
     'bulkhead.now': new Date(context.now).toISOString(),
-    'bulkhead.max_rank': String(context.maxRank),
+    'bulkhead.max_rank': String(Number(context.maxRank)),
   };
 }
 
+/** Each id through `Number`: nothing but digits gets into the statement. */
 function arrayLiteral(ids: Iterable<number>): string {
-  return `{${[...ids].join(',')}}`;
+  return `{${Array.from(ids, Number).join(',')}}`;
 }

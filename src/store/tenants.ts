@@ -3,6 +3,7 @@ import { BulkheadError } from '../errors.ts';
 import { type TenantId, tenantId } from '../policy/ids.ts';
 import type { Database, Work } from './database.ts';
 import { DatabaseError, isUniqueViolation } from './database-error.ts';
+import type { ProcessRole } from './process-role.ts';
 
 /** A tenant to be made: its name and the account that administers it from the first moment. */
 export interface NewTenant {
@@ -74,10 +75,39 @@ export async function syncLevels(
   }
 }
 
-async function replaceLevels(trx: Work, wanted: readonly string[]): Promise<boolean> {
+/**
+ * For a process that may not change the levels: its configuration must say what the database says, or it would
+ * compare ranks of one order with ranks of another.
+ * @param levels lowest first
+ * @throws BulkheadError `config_invalid` naming both
+ */
+export async function requireLevels(
+  database: Database,
+  role: Exclude<ProcessRole, 'admin'>,
+  levels: readonly { readonly name: string }[],
+): Promise<void> {
+  const wanted = levels.map(({ name }) => name);
+  const stored = await database.unitOfWork(role, undefined, storedLevels);
+  if (stored.join() === wanted.join()) return;
+  const there =
+    stored.length === 0
+      ? 'There are no levels in the database yet'
+      : `The database has the levels ${stored.join(', ')}`;
+  throw new BulkheadError(
+    'config_invalid',
+    `${there}, and the configuration has ${wanted.join(', ')}. Start a process of the role admin with this configuration first.`,
+  );
+}
+
+async function storedLevels(trx: Work): Promise<readonly string[]> {
   const { rows } = await sql<{ name: string }>`
     select name from bulkhead.sensitivity_level order by rank`.execute(trx);
-  if (rows.length === wanted.length && rows.every(({ name }, rank) => name === wanted[rank])) return false;
+  return rows.map(({ name }) => name);
+}
+
+async function replaceLevels(trx: Work, wanted: readonly string[]): Promise<boolean> {
+  const stored = await storedLevels(trx);
+  if (stored.join() === wanted.join()) return false;
   await sql`delete from bulkhead.sensitivity_level where name <> all (${[...wanted]}::text[])`.execute(trx);
   await sql`
     insert into bulkhead.sensitivity_level (name, rank)

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { type ClassId, classId } from '../policy/ids.ts';
 import type { PolicyEpoch } from './authority.ts';
 import type { Database } from './database.ts';
+import type { ProcessRole } from './process-role.ts';
 import type { SessionContext } from './session-context.ts';
 
 /** The classes a caller may read, with their effective ranks, and the epoch they were computed in. */
@@ -23,16 +24,15 @@ interface Row {
  * The first enforcer: V(user part) ∩ ceiling(actor part), computed with the epoch in one statement. Row-level
  * security never uses it, so that each catches the other's mistakes.
  * @param above only classes interned after this watermark, to extend a cached set
+ * @param role whose unit of work it is: every condition is in the statement, so that one that sees more reads the same
  */
 export async function readVisibleSet(
   database: Database,
   context: SessionContext,
   above: number | undefined,
+  role: Extract<ProcessRole, 'retrieve' | 'admin'> = 'retrieve',
 ): Promise<VisibleSet> {
-  const row = await database.unitOfWork('retrieve', context, async (trx) => {
-    const { rows } = await statement(context, above ?? -1).execute(trx);
-    return rows[0];
-  });
+  const [row] = await database.statement(role, context, statement(context, above ?? -1));
   if (row === undefined) throw new Error('the tenant has no policy epoch');
   const ranks = new Map<ClassId, number>();
   row.ids?.forEach((id, i) => {

@@ -14,6 +14,8 @@ interface AskPage {
   readonly answer?: Released<Answer> | undefined;
   /** Level names, lowest first. */
   readonly levels: readonly string[];
+  /** Whether there is a page that says why a passage may be seen. */
+  readonly explains: boolean;
 }
 
 export function askPage(page: AskPage): string {
@@ -74,7 +76,7 @@ interface ResultsProps extends AskPage {
   readonly answer: Released<Answer>;
 }
 
-function Results({ answer, levels }: ResultsProps) {
+function Results({ answer, levels, explains }: ResultsProps) {
   const { passages, complete } = answer.content;
   return (
     <section aria-labelledby="results">
@@ -84,7 +86,7 @@ function Results({ answer, levels }: ResultsProps) {
       {passages.length > 0 && (
         <ol class="passages">
           {passages.map((passage) => (
-            <PassageCard passage={passage} levels={levels} />
+            <PassageCard passage={passage} levels={levels} explains={explains} />
           ))}
         </ol>
       )}

@@ -8,9 +8,11 @@ type Passage = Answer['passages'][number];
 export function PassageCard({
   passage,
   levels,
+  explains,
 }: {
   readonly passage: Passage;
   readonly levels: readonly string[];
+  readonly explains: boolean;
 }) {
   const removed = removedFrom(passage);
   const [first, ...below] = passage.heading_path;
@@ -51,9 +53,11 @@ export function PassageCard({
           <span>{passage.source}</span>
           <span>{date(passage.content_date ?? passage.updated_at)}</span>
           {removed !== undefined && <span class="removed">{removed}</span>}
-          <a class="why" href={`/why/${passage.document_id}`}>
-            Why can I see this?
-          </a>
+          {explains && (
+            <a class="why" href={`/why/${passage.document_id}`}>
+              Why can I see this?
+            </a>
+          )}
         </footer>
       </article>
     </li>

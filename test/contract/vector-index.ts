@@ -19,14 +19,22 @@ import {
   scan,
 } from '../helpers/vector-index.ts';
 
-const RUNS = { numRuns: 30 };
+const NUM_RUNS = 30;
 /** Each run of a property makes, fills and drops a collection. */
 const PATIENCE_MS = 120_000;
+
+interface ContractOptions {
+  /** Of each property; fewer where making a collection takes long. */
+  readonly numRuns?: number;
+  /** What the adapter rounds IDF to a multiple of; 0 = nothing. */
+  readonly idfStep?: number;
+}
 
 /** What every adapter must do. Each test works in a collection of its own, made live for it. */
 export function vectorIndexContract(
   name: string,
   open: () => Promise<{ collections: VectorCollections; close: () => Promise<void> }>,
+  { numRuns = NUM_RUNS, idfStep = 0 }: ContractOptions = {},
 ): void {
   describe(name, () => {
     let opened: Awaited<ReturnType<typeof open>>;
@@ -53,10 +61,10 @@ export function vectorIndexContract(
             await withIndex(async (index) => {
               await index.upsert(points);
               const request = { tenant: MEADOW, visible, ...query };
-              expectSame(await index.search(request), scan(points, request), request.limit);
+              expectSame(await index.search(request), scan(points, request, idfStep), request.limit);
             });
           }),
-          RUNS,
+          { numRuns },
         ),
       PATIENCE_MS,
     );
@@ -77,7 +85,7 @@ export function vectorIndexContract(
         ];
         for (const visible of filters) {
           const request = { tenant: MEADOW, visible, ...QUERY };
-          expectSame(await index.search(request), scan(points, request), request.limit);
+          expectSame(await index.search(request), scan(points, request, idfStep), request.limit);
           expect(await index.count(MEADOW, visible)).toBe(
             points.filter((p) => includesClass(visible, p.classId)).length,
           );
@@ -107,7 +115,7 @@ export function vectorIndexContract(
               expect(await ask()).toBe(before);
             });
           }),
-          RUNS,
+          { numRuns },
         ),
       PATIENCE_MS,
     );
@@ -170,21 +178,33 @@ export function vectorIndexContract(
         expect(await index.count(MEADOW, classes(9))).toBe(2);
       }));
 
-    it('removes a document, or all of its versions but one', () =>
+    it('removes a document, or its versions before one and none after', () =>
       withIndex(async (index) => {
         await index.upsert([
           point({ chunk: 1 }),
           point({ chunk: 2, version: 2 }),
+          point({ chunk: 4, version: 3 }),
           point({ chunk: 3, document: 2 }),
         ]);
         await index.removeDocument(MEADOW, docId(1), 2);
         expect(chunksOf(await index.search(requestOf({})))).toEqual([
-          [2, 3],
-          [2, 3],
+          [2, 3, 4],
+          [2, 3, 4],
         ]);
         await index.removeDocument(MEADOW, docId(1));
         expect(chunksOf(await index.search(requestOf({})))).toEqual([[3], [3]]);
         expect(await index.count(MEADOW, classes(1))).toBe(1);
+      }));
+
+    it('removes single points of one tenant', () =>
+      withIndex(async (index) => {
+        await index.upsert([1, 2, 3].map((n) => point({ chunk: n })));
+        await index.upsert([point({ chunk: 4, tenant: HARBOUR })]);
+        await index.removePoints(MEADOW, [1, 3, 4, 99].map(chunkId));
+        await index.removePoints(MEADOW, []);
+        expect(chunksOf(await index.search(requestOf({})))).toEqual([[2], [2]]);
+        expect(await index.count(MEADOW, classes(1))).toBe(1);
+        expect(await index.count(HARBOUR, classes(1))).toBe(1);
       }));
 
     it('returns no more than the limit, equal scores by chunk id', () =>
@@ -270,6 +290,79 @@ export function vectorIndexContract(
         await collections.open({ fingerprint: `model-${made}`, dimension: DIMENSION });
         await collections.switchTo(`model-${made}`);
         await collections.drop('next');
+      }));
+
+    it('fills a second generation that nobody searches before it takes the place of the first', () =>
+      withIndex(async (index) => {
+        const space = { fingerprint: `model-${made}`, dimension: DIMENSION };
+        await index.upsert([point({ chunk: 1 }), point({ chunk: 2, document: 2 })]);
+        const rebuild = await opened.collections.rebuild(space);
+        expect(await rebuild.index.listPoints(MEADOW, undefined, 10)).toEqual([]);
+        await rebuild.index.upsert([point({ chunk: 3, document: 3 })]);
+        expect(chunksOf(await index.search(requestOf({})))).toEqual([
+          [1, 2],
+          [1, 2],
+        ]);
+        expect(await index.count(MEADOW, classes(1))).toBe(2);
+        // what the first is given, and what goes from it or moves, the second follows
+        await index.upsert([point({ chunk: 4, document: 4 })]);
+        await index.moveDocument(MEADOW, docId(3), classId(2));
+        await rebuild.swap();
+        const expected = [[4], [4]];
+        expect(chunksOf(await index.search(requestOf({})))).toEqual(expected);
+        const reopened = await opened.collections.open(space);
+        expect(chunksOf(await reopened.search(requestOf({})))).toEqual(expected);
+        expect(chunksOf(await reopened.search(requestOf({ visible: classes(2) })))).toEqual([[3], [3]]);
+        expect(await reopened.count(MEADOW, classes(1, 2))).toBe(2);
+        expect(await opened.collections.live()).toBe(space.fingerprint);
+        await index.upsert([point({ chunk: 5, document: 5 })]);
+        expect(chunksOf(await index.search(requestOf({})))).toEqual([
+          [4, 5],
+          [4, 5],
+        ]);
+      }));
+
+    it('changes generations under searches that each see all of one', () =>
+      withIndex(async (index) => {
+        const space = { fingerprint: `model-${made}`, dimension: DIMENSION };
+        const numbers = (first: number) => Array.from({ length: 40 }, (_, n) => first + n);
+        await index.upsert(numbers(1).map((n) => point({ chunk: n })));
+        const rebuild = await opened.collections.rebuild(space);
+        await rebuild.index.upsert(numbers(101).map((n) => point({ chunk: n })));
+        const seen: string[] = [];
+        let swapped = false;
+        const asking = Array.from({ length: 4 }, async () => {
+          for (let after = 0; after < 3; after += swapped ? 1 : 0)
+            seen.push(JSON.stringify(chunksOf(await index.search(requestOf({})))));
+        });
+        await rebuild.swap();
+        swapped = true;
+        await Promise.all(asking);
+        const [old, fresh] = [1, 101].map((n) => JSON.stringify([numbers(n), numbers(n)]));
+        expect(new Set(seen).has(fresh ?? '')).toBe(true);
+        expect(seen.filter((one) => one !== old && one !== fresh)).toEqual([]);
+      }));
+
+    it('gives up a second generation, and one that was broken off, without a trace', () =>
+      withIndex(async (index) => {
+        const space = { fingerprint: `model-${made}`, dimension: DIMENSION };
+        await index.upsert([point({ chunk: 1 })]);
+        const abandoned = await opened.collections.rebuild(space);
+        await abandoned.index.upsert([point({ chunk: 2 })]);
+        await abandoned.abandon();
+        expect(chunksOf(await index.search(requestOf({})))).toEqual([[1], [1]]);
+        await expect(abandoned.swap()).rejects.toThrow();
+
+        const brokenOff = await opened.collections.rebuild(space);
+        await brokenOff.index.upsert([point({ chunk: 3 })]);
+        const next = await opened.collections.rebuild(space);
+        expect(await next.index.listPoints(MEADOW, undefined, 10)).toEqual([]);
+        await next.index.upsert([point({ chunk: 4 })]);
+        await next.swap();
+        expect(chunksOf(await index.search(requestOf({})))).toEqual([[4], [4]]);
+        await expect(
+          opened.collections.rebuild({ fingerprint: 'nowhere', dimension: DIMENSION }),
+        ).rejects.toMatchObject({ code: 'model_changed' });
       }));
   });
 }

@@ -11,6 +11,7 @@ import * as documentAccess from '../../src/admin/document-access.ts';
 import { explain } from '../../src/admin/explain.ts';
 import * as memberships from '../../src/admin/memberships.ts';
 import * as principals from '../../src/admin/principals.ts';
+import { repairService } from '../../src/assembly/repair-service.ts';
 import { queryAudit, verifyAudit } from '../../src/audit/query.ts';
 import { createDevIdentityProviders, type DevIdentityProviders } from '../../src/dev/identity-provider.ts';
 import { loadDirectory } from '../../src/dev/load-directory.ts';
@@ -37,7 +38,9 @@ import { listDocuments, readDocument } from '../../src/retrieve/documents.ts';
 import { createDriftWatch } from '../../src/retrieve/drift.ts';
 import { type RetrieveParts, retrieve } from '../../src/retrieve/retrieve.ts';
 import { VisibleSets } from '../../src/retrieve/visible-sets.ts';
-import { authorize } from '../../src/store/authority.ts';
+import { authorize, type CallerIdentity } from '../../src/store/authority.ts';
+import { GivenClassIds } from '../../src/store/class-ids.ts';
+import { readPending } from '../../src/store/index-progress.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { openTestAudit, type TestAudit } from './audit.ts';
 import { TEST_SCHEME } from './tenant.ts';
@@ -214,10 +217,12 @@ async function realServices(
   const { database, log: audit, checkpointsFile, key } = store;
   const redaction = redactionPolicy(RULES);
   const parts = { database, scheme: TEST_SCHEME, audit, redaction };
-  const index = await new PgvectorCollections(database).open(embedder);
+  const collections = new PgvectorCollections(database);
+  const index = await collections.open(embedder);
   const retrieveParts: RetrieveParts = {
     ...parts,
     visibleSets: new VisibleSets(database),
+    givenClassIds: new GivenClassIds(database),
     embedder,
     index,
     questionKey: key.questionKey,
@@ -238,6 +243,12 @@ async function realServices(
     authority: await authorize(database, 'ingest', TEST_SCHEME, identity),
     request: requestId,
   });
+  const requireRoot = async (identity: CallerIdentity) => {
+    const authority = await authorize(database, 'admin', TEST_SCHEME, identity);
+    if (authority.subject.user.name !== 'user:workforce|root')
+      throw new BulkheadError('right_missing', 'This needs the right administer on /.');
+    return authority;
+  };
   return {
     verifyToken: (token) => verifier.verify(token),
     retrieve: (identity, request) => retrieve(retrieveParts, identity, request),
@@ -253,17 +264,30 @@ async function realServices(
       signIn: async (event) => void signIns.push(event),
     },
     maintenance: {
+      ...repairService({ database, audit, collections, space: async () => embedder }, ({ identity }) =>
+        requireRoot(identity),
+      ),
       doctor: async ({ identity }, { repair }) => {
-        const { subject } = await authorize(database, 'admin', TEST_SCHEME, identity);
-        if (subject.user.name !== 'user:workforce|root')
-          throw new BulkheadError('right_missing', 'This needs the right administer on /.');
+        const { subject } = await requireRoot(identity);
         const counts = { missing: 0, 'stale-version': 0, 'wrong-class': 0, orphan: 0 };
         const { fingerprint } = embedder;
         const options = { database, tenant: subject.tenant, index, fingerprint, repair };
         for await (const { kind } of doctor(options)) counts[kind] += 1;
-        return counts;
+        return { differences: counts, remaining: counts };
       },
       reembed: async () => {
+        throw new BulkheadError('right_missing', 'This needs the right administer on /.');
+      },
+      indexStats: async () => {
+        throw new BulkheadError('right_missing', 'This needs the right administer on /.');
+      },
+      calibrate: async () => {
+        throw new BulkheadError('right_missing', 'This needs the right administer on /.');
+      },
+      encryption: async () => {
+        throw new BulkheadError('right_missing', 'This needs the right administer on /.');
+      },
+      rotateKeys: async () => {
         throw new BulkheadError('right_missing', 'This needs the right administer on /.');
       },
     },
@@ -280,6 +304,11 @@ function ingestService(
     many: async (caller, submissions: AsyncIterable<Submission>) =>
       ingestMany(parts, await submitter(caller), submissions),
     remove: async (caller, document) => removeDocument(parts, await submitter(caller), documentId(document)),
+    pending: async (caller, versions) => {
+      const { authority } = await submitter(caller);
+      const asked = versions.map(({ document, version }) => ({ document: documentId(document), version }));
+      return readPending(parts.database, authority.context, asked);
+    },
   };
 }
 

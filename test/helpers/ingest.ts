@@ -3,8 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { type Embedder, openEmbedder } from '../../src/embed/embedder.ts';
 import type { BulkheadError } from '../../src/errors.ts';
 import { redactionPolicy } from '../../src/guard/redaction-policy.ts';
-import { PgvectorCollections } from '../../src/index/pgvector-collections.ts';
-import type { IndexedPoint, VectorIndex } from '../../src/index/vector-index.ts';
+import type { IndexedPoint, VectorCollections, VectorIndex } from '../../src/index/vector-index.ts';
 import { Indexer } from '../../src/ingest/indexer.ts';
 import { ParsePool } from '../../src/ingest/parsers/parse-pool.ts';
 import type { IngestParts, IngestResult, Submission } from '../../src/ingest/submission.ts';
@@ -13,6 +12,7 @@ import type { Database } from '../../src/store/database.ts';
 import { Directory } from '../../src/store/directory.ts';
 import { openTestAudit, type TestAudit } from './audit.ts';
 import { asSuperuser } from './policy-tables.ts';
+import { openTestStores, withPgvector } from './stores.ts';
 import { TEST_SCHEME } from './tenant.ts';
 
 const MODEL = fileURLToPath(new URL('../../models/all-MiniLM-L6-v2/manifest.json', import.meta.url));
@@ -21,7 +21,7 @@ const SECRETS = ['card', 'iban', 'us-ssn', 'api-key'];
 /** A tenant with the real pipeline: model, index, audit. */
 export interface TestIngest extends TestAudit {
   readonly embedder: Embedder;
-  readonly collections: PgvectorCollections;
+  readonly collections: VectorCollections;
   readonly index: VectorIndex;
   readonly indexer: Indexer;
   readonly parts: IngestParts;
@@ -33,10 +33,11 @@ export interface TestIngest extends TestAudit {
 export async function openTestIngest(
   given: { database?: Database; embedder?: Embedder } = {},
 ): Promise<TestIngest> {
-  const audit = await openTestAudit(given.database);
+  const stores = given.database === undefined ? await openTestStores() : withPgvector(given.database);
+  const audit = await openTestAudit(stores.database);
   const { database, tenant } = audit;
   const embedder = given.embedder ?? (await openEmbedder({ manifestPath: MODEL }));
-  const collections = new PgvectorCollections(database);
+  const { collections } = stores;
   const index = await collections.open(embedder);
   const indexFailures: BulkheadError[] = [];
   const indexer = new Indexer({
@@ -76,6 +77,7 @@ export async function openTestIngest(
       await parser.close();
       if (given.embedder === undefined) await embedder.close();
       await audit.close();
+      await stores.closeIndex();
     },
   };
 }

@@ -27,7 +27,7 @@ export interface WrittenPolicy {
 
 /**
  * Runs statements as the superuser, as nothing but a test and a migration can.
- * @returns the rows of the statement; of several, those of the last on PGlite and none on a server
+ * @returns the rows of the statement; of several, those of the last
  */
 export async function asSuperuser<T = unknown>(
   database: Database,

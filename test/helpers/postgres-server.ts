@@ -1,10 +1,11 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
-import { chown, mkdtemp, rm } from 'node:fs/promises';
+import { chown, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
+import type { PostgresOptions } from '../../src/store/open-postgres.ts';
 
 const run = promisify(execFile);
 
@@ -12,7 +13,20 @@ const run = promisify(execFile);
 export interface PostgresServer {
   /** Address of a new, empty database, as the server's superuser or as the role given. */
   readonly createDatabase: () => Promise<(role?: string) => string>;
+  /** Its unix socket lies here. */
+  readonly folder: string;
+  /** Sent to the server process itself: `SIGSTOP` and `SIGCONT` pause it, but not its backends. */
+  signal(signal: NodeJS.Signals): void;
   stop(): Promise<void>;
+}
+
+export interface ServerOptions {
+  /** As in postgresql.conf, over the ones of all tests. */
+  readonly settings?: Readonly<Record<string, string>>;
+  /** Lines of pg_hba.conf; by default everybody is trusted. */
+  readonly access?: readonly string[];
+  /** Files that go into the data folder, such as a certificate, by name. */
+  readonly files?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -60,7 +74,7 @@ function versionsIn(folder: string, name: RegExp): readonly string[] {
 
 /** What `postgres` refuses to be: root. Its folder is given to `nobody` then. */
 const NOBODY = 65534;
-const account = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
+export const account = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
 
 // commits are stamped, so that a test can tell which of two came first
 const SETTINGS = {
@@ -71,7 +85,10 @@ const SETTINGS = {
 };
 
 /** @param bin as `findPostgres` found it */
-export async function startPostgres(bin: string | undefined): Promise<PostgresServer> {
+export async function startPostgres(
+  bin: string | undefined,
+  { settings = {}, access, files = {} }: ServerOptions = {},
+): Promise<PostgresServer> {
   if (bin === undefined) throw new Error('There is no server to start.');
   const folder = await mkdtemp(join(tmpdir(), 'bulkhead-postgres-'));
   if (account.uid !== undefined) await chown(folder, account.uid, account.gid);
@@ -84,14 +101,21 @@ export async function startPostgres(bin: string | undefined): Promise<PostgresSe
       cwd: folder,
     },
   );
-  const settings = Object.entries(SETTINGS).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  const server = spawn(join(bin, 'postgres'), ['-D', data, '-k', folder, ...settings], {
+  await writeFiles(
+    data,
+    access === undefined ? files : { ...files, 'pg_hba.conf': `${access.join('\n')}\n` },
+  );
+  const flags = Object.entries({ ...SETTINGS, ...settings }).flatMap(([name, value]) => [
+    '-c',
+    `${name}=${value}`,
+  ]);
+  const server = spawn(join(bin, 'postgres'), ['-D', data, '-k', folder, ...flags], {
     ...account,
     cwd: folder,
     stdio: 'ignore',
   });
   const address = (database: string, role = 'postgres') =>
-    `postgres://${role}@localhost/${database}?host=${encodeURIComponent(folder)}`;
+    `postgres://${role}@localhost:${settings.port ?? 5432}/${database}?host=${encodeURIComponent(folder)}`;
   await waitUntilReady(server, address('postgres'));
   let made = 0;
   return {
@@ -101,6 +125,8 @@ export async function startPostgres(bin: string | undefined): Promise<PostgresSe
       await runAs(address('postgres'), `create database ${name}`);
       return (role) => address(name, role);
     },
+    folder,
+    signal: (signal) => void server.kill(signal),
     stop: async () => {
       const ended = new Promise((resolve) => server.once('exit', resolve));
       server.kill('SIGQUIT');
@@ -108,6 +134,15 @@ export async function startPostgres(bin: string | undefined): Promise<PostgresSe
       await rm(folder, { recursive: true });
     },
   };
+}
+
+/** Readable by the server alone, as it demands of its key. */
+async function writeFiles(data: string, files: Readonly<Record<string, string>>): Promise<void> {
+  for (const [name, content] of Object.entries(files)) {
+    const path = join(data, name);
+    await writeFile(path, content, { mode: 0o600 });
+    if (account.uid !== undefined) await chown(path, account.uid, account.gid);
+  }
 }
 
 /** Runs statements on a connection of their own, past everything that Bulkhead does to its connections. */
@@ -133,4 +168,19 @@ async function waitUntilReady(server: ChildProcess, url: string): Promise<void> 
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
+}
+
+/** How a test opens a server, as an `all` process in development unless it says otherwise. */
+export function at(url: string, changes: Partial<PostgresOptions> = {}): PostgresOptions {
+  return {
+    url,
+    role: 'all',
+    production: false,
+    withVectorIndex: true,
+    poolSize: 2,
+    statementTimeoutMs: 30_000,
+    lockTimeoutMs: 5_000,
+    now: Date.now,
+    ...changes,
+  };
 }

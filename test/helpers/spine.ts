@@ -7,7 +7,6 @@ import { loadAuditKey } from '../../src/audit/audit-key.ts';
 import { type AuditLog, createAuditLog } from '../../src/audit/audit-log.ts';
 import { type Embedder, openEmbedder } from '../../src/embed/embedder.ts';
 import { redactionPolicy } from '../../src/guard/redaction-policy.ts';
-import { PgvectorCollections } from '../../src/index/pgvector-collections.ts';
 import { documentTerms } from '../../src/index/terms.ts';
 import type { VectorIndex } from '../../src/index/vector-index.ts';
 import { chunkId, classId, documentId, instant, tenantId } from '../../src/policy/ids.ts';
@@ -15,9 +14,10 @@ import { createDriftWatch, type Drift } from '../../src/retrieve/drift.ts';
 import type { RetrieveParts } from '../../src/retrieve/retrieve.ts';
 import { VisibleSets } from '../../src/retrieve/visible-sets.ts';
 import type { CallerIdentity } from '../../src/store/authority.ts';
+import { GivenClassIds } from '../../src/store/class-ids.ts';
 import type { Database } from '../../src/store/database.ts';
-import { openTestDatabase } from './database.ts';
 import { asSuperuser, SCHEME, writeLevels } from './policy-tables.ts';
+import { openTestStores, type TestStores } from './stores.ts';
 
 const MODEL = fileURLToPath(new URL('../../models/all-MiniLM-L6-v2/manifest.json', import.meta.url));
 const TENANT = 1;
@@ -75,13 +75,14 @@ const POLICY = `
   insert into entry (tenant_id, class_id, principal_id, effect) values
     (${TENANT}, ${ROOT + 1}, 1, 'allow'), (${TENANT}, ${ROOT + 1}, 2, 'allow'), (${TENANT}, ${ROOT + 2}, 2, 'allow');`;
 
-/** @param open gives the empty database that the spine will own; in memory by default */
-export async function openSpine(open: () => Promise<Database> = openTestDatabase): Promise<Spine> {
+/** @param open gives the empty stores that the spine will own */
+export async function openSpine(open: () => Promise<TestStores> = openTestStores): Promise<Spine> {
   const folder = await mkdtemp(join(tmpdir(), 'bulkhead-spine-'));
-  const [database, embedder] = await Promise.all([open(), openEmbedder({ manifestPath: MODEL })]);
+  const [stores, embedder] = await Promise.all([open(), openEmbedder({ manifestPath: MODEL })]);
+  const { database } = stores;
   await writeLevels(database);
   await asSuperuser(database, POLICY);
-  const index = await new PgvectorCollections(database).open(embedder);
+  const index = await stores.collections.open(embedder);
   const key = await loadAuditKey(join(folder, 'audit.key'), randomBytes);
   const audit = createAuditLog({
     database,
@@ -112,6 +113,7 @@ export async function openSpine(open: () => Promise<Database> = openTestDatabase
     database,
     scheme: SCHEME,
     visibleSets: new VisibleSets(database),
+    givenClassIds: new GivenClassIds(database),
     embedder,
     index,
     audit,
@@ -140,7 +142,7 @@ export async function openSpine(open: () => Promise<Database> = openTestDatabase
     bob: identity('bob'),
     close: async () => {
       await audit.close();
-      await Promise.all([embedder.close(), database.close()]);
+      await Promise.all([embedder.close(), database.close(), stores.closeIndex()]);
       await rm(folder, { recursive: true });
     },
   };

@@ -77,7 +77,7 @@ const shapeOf = (firstChunk: number, firstDocument: number) =>
         terms: fc.uniqueArray(
           fc.tuple(
             fc.integer({ min: -6, max: 6 }),
-            fc.integer({ min: 1, max: 22 }).map((w) => w / 10),
+            fc.integer({ min: 1, max: 280 }).map((w) => w / 128),
           ),
           { selector: ([id]) => id, maxLength: 6 },
         ),
@@ -112,9 +112,11 @@ interface Scored {
   readonly score: number;
 }
 
+/** @param idfStep what the adapter rounds IDF to a multiple of, at least one; 0 = nothing */
 export function scan(
   points: readonly IndexPoint[],
   request: SearchRequest,
+  idfStep = 0,
 ): { dense: Scored[]; sparse: Scored[] } {
   const visible = points.filter(
     (p) => p.tenant === request.tenant && includesClass(request.visible, p.classId),
@@ -124,14 +126,21 @@ export function scan(
     dense: wanted.map((p) => ({ point: p, score: dot(p.embedding, request.dense) })),
     sparse: wanted
       .filter((p) => request.terms.some((term) => weightOf(p, term) > 0))
-      .map((p) => ({ point: p, score: bm25(p, request.terms, visible) })),
+      .map((p) => ({ point: p, score: bm25(p, request.terms, visible, idfStep) })),
   };
 }
 
-function bm25(p: IndexPoint, terms: readonly number[], visible: readonly IndexPoint[]): number {
+function bm25(
+  p: IndexPoint,
+  terms: readonly number[],
+  visible: readonly IndexPoint[],
+  idfStep: number,
+): number {
   return terms.reduce((sum, term) => {
     const df = visible.filter((other) => weightOf(other, term) > 0).length;
-    return sum + weightOf(p, term) * Math.log(1 + (visible.length - df + 0.5) / (df + 0.5));
+    const idf = Math.log(1 + (visible.length - df + 0.5) / (df + 0.5));
+    const rounded = idfStep === 0 ? idf : Math.max(1, Math.round(idf / idfStep)) * idfStep;
+    return sum + weightOf(p, term) * rounded;
   }, 0);
 }
 

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { doctor } from '../../src/ingest/doctor.ts';
@@ -7,35 +8,56 @@ import { removeDocument } from '../../src/ingest/remove.ts';
 import type { IngestParts } from '../../src/ingest/submission.ts';
 import { documentId } from '../../src/policy/ids.ts';
 import type { Database } from '../../src/store/database.ts';
+import { ON_SERVERS } from '../helpers/database.ts';
 import { collect, markdown, openTestIngest, type TestIngest } from '../helpers/ingest.ts';
 
 const RUNS = Math.min(Number(process.env.BULKHEAD_TEST_RUNS ?? 25), 2000);
 
-/** A process that dies at its n-th unit of work, before it or after its commit, and does nothing from then on. */
+/** One process: how many units of work it has left. What it still has under way when it dies, dies with it. */
+interface Life {
+  left: number;
+  readonly commits: boolean;
+  readonly underWay: Set<Promise<unknown>>;
+}
+
+/** Processes that die at their n-th unit of work, before it or after its commit, and do nothing from then on. */
 class Mortal {
   readonly #unitOfWork: Database['unitOfWork'];
-  #left = Number.POSITIVE_INFINITY;
-  #commits = false;
+  readonly #lives = new AsyncLocalStorage<Life>();
 
   constructor(database: Database) {
     this.#unitOfWork = database.unitOfWork.bind(database);
-    database.unitOfWork = (role, context, work) => this.#run(() => this.#unitOfWork(role, context, work));
+    database.unitOfWork = (role, context, work) => {
+      const life = this.#lives.getStore();
+      const run = () => this.#unitOfWork(role, context, work);
+      return life === undefined ? run() : this.#run(life, run);
+    };
   }
 
-  dieAt(unitOfWork: number, commits: boolean): void {
-    this.#left = unitOfWork;
-    this.#commits = commits;
+  /** Resolves when nothing of the process is left on the database. */
+  async live(dies: Operation['dies'], process: () => Promise<void>): Promise<void> {
+    const life: Life = {
+      left: dies?.at ?? Number.POSITIVE_INFINITY,
+      commits: dies?.commits ?? false,
+      underWay: new Set(),
+    };
+    try {
+      await this.#lives.run(life, process);
+    } catch (error) {
+      if (dies === undefined) throw error;
+    } finally {
+      life.left = dies === undefined ? life.left : 0;
+      await Promise.allSettled(life.underWay);
+    }
   }
 
-  revive(): void {
-    this.#left = Number.POSITIVE_INFINITY;
-  }
-
-  async #run<T>(unitOfWork: () => Promise<T>): Promise<T> {
-    this.#left -= 1;
-    if (this.#left < 0 || (this.#left === 0 && !this.#commits)) throw new Error('killed');
-    const result = await unitOfWork();
-    if (this.#left === 0) throw new Error('killed after the commit');
+  async #run<T>(life: Life, unitOfWork: () => Promise<T>): Promise<T> {
+    life.left -= 1;
+    if (life.left < 0 || (life.left === 0 && !life.commits)) throw new Error('killed');
+    const running = unitOfWork();
+    life.underWay.add(running);
+    const result = await running.finally(() => life.underWay.delete(running));
+    if (life.left <= 0) throw new Error('killed after the commit');
     return result;
   }
 }
@@ -111,12 +133,10 @@ it('wherever a process is killed, a drain leaves the index with the live chunks 
     fc.asyncProperty(fc.array(operation, { minLength: 1, maxLength: 6 }), async (operations) => {
       for (const next of operations) {
         const indexer = new Indexer({ ...test, fingerprint, onFailure: () => {} });
-        if (next.dies !== undefined) mortal.dieAt(next.dies.at, next.dies.commits);
-        await perform(next, { ...test.parts, indexer }).catch((error: unknown) => {
-          if (next.dies === undefined) throw error;
-        });
-        mortal.revive();
+        await mortal.live(next.dies, () => perform(next, { ...test.parts, indexer }));
       }
+      // where others may be at work, what the dead held is free when their leases have run out
+      if (ON_SERVERS) await test.rows('update outbox set leased_until = null, not_before = now()');
       await new Indexer({ ...test, fingerprint, onFailure: () => {} }).takeOver();
       expect(await test.points()).toEqual(await liveChunks());
       expect(await test.rows('select 1 from outbox')).toEqual([]);

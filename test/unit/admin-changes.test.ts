@@ -477,6 +477,8 @@ describe('a right that is taken away', () => {
           return result;
         },
       },
+      // a private member is of the object that has it
+      statement: { value: firm.database.statement.bind(firm.database) },
       flush: { value: () => firm.database.flush() },
     });
     const parts = { ...firm.parts, database: restless };

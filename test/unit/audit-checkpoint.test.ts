@@ -72,7 +72,7 @@ describe('a checkpoint', () => {
     await test.log.close();
     expect((await inFile()).map(({ seq }) => seq)).toEqual([1, 2]);
     expect((await stat(test.checkpointsFile)).mode & 0o777).toBe(0o600);
-    expect(await test.verify()).toEqual({ chains: 1, records: 2, problems: [] });
+    expect(await test.verify()).toEqual({ chains: 1, records: 2, problems: [], losses: [] });
   });
 
   it('is due after a thousand records', async () => {

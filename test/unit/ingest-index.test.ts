@@ -41,11 +41,11 @@ async function diagnose(repair = false): Promise<readonly Difference[]> {
 }
 
 describe('an index that fails', () => {
-  const broken = () => {
+  const broken = (error: Error = new BulkheadError('index_unavailable', 'Down.')) => {
     const failures: string[] = [];
     const index = {
       ...test.index,
-      upsert: () => Promise.reject(new BulkheadError('index_unavailable', 'Down.')),
+      upsert: () => Promise.reject(error),
       moveDocument: () => Promise.reject(new Error('down')),
       removeDocument: () => Promise.reject(new Error('down')),
     };
@@ -71,30 +71,80 @@ describe('an index that fails', () => {
     expect(await pointsOf(document)).toHaveLength(1);
   });
 
-  it('is asked again later and later, without the error’s values, and after ten times no more', async () => {
-    const { indexer } = broken();
-    const result = await submit(markdown('Never.', { externalId: 'never.md' }), { ...test.parts, indexer });
-    const row = async () =>
-      (
-        await test.rows<{ attempts: number; last_error: string; wait: number | null; dead: boolean }>(
-          `select attempts, last_error, not_before = 'infinity' as dead,
-            case when not_before <> 'infinity' then round(extract(epoch from not_before - created_at)) end as wait
-           from outbox where document_id = '${result.documentId}'`,
-        )
-      )[0];
-    expect(await row()).toMatchObject({ attempts: 1, last_error: 'index_unavailable', dead: false });
+  const rowOf = async (document: string | undefined) =>
+    (
+      await test.rows<{ attempts: number; last_error: string; wait: number | null; dead: boolean }>(
+        `select attempts, last_error, not_before = 'infinity' as dead,
+          case when not_before <> 'infinity' then extract(epoch from not_before - now())::float end as wait
+         from outbox where document_id = '${document}'`,
+      )
+    )[0];
+  const failTenTimes = async (indexer: Indexer, document: string | undefined) => {
     for (let attempt = 2; attempt <= 10; attempt += 1) {
       await indexer.drain();
-      expect((await row())?.attempts).toBe(attempt - 1);
+      const row = await rowOf(document);
+      expect(row?.attempts).toBe(attempt - 1);
+      const longest = 2 ** (attempt - 2);
+      expect(row?.wait).toBeGreaterThan(longest / 2 - 1);
+      expect(row?.wait).toBeLessThanOrEqual(longest);
       await test.rows('update outbox set not_before = now()');
       await indexer.drain();
     }
-    expect(await row()).toMatchObject({ attempts: 10, dead: true });
+  };
+
+  it('over one document is asked again later and later, without the error’s values, and after ten times no more', async () => {
+    const { indexer } = broken(new Error('down at 10.0.0.7'));
+    const result = await submit(markdown('Never.', { externalId: 'never.md' }), { ...test.parts, indexer });
+    expect(await rowOf(result.documentId)).toMatchObject({
+      attempts: 1,
+      last_error: 'internal',
+      dead: false,
+    });
+    await failTenTimes(indexer, result.documentId);
+    expect(await rowOf(result.documentId)).toMatchObject({ attempts: 10, dead: true });
     await indexer.drain();
-    expect((await row())?.attempts).toBe(10);
+    expect((await rowOf(result.documentId))?.attempts).toBe(10);
     const again = await submit(markdown('Now.', { externalId: 'never.md' }));
     expect(again).toMatchObject({ status: 'replaced', version: 2 });
     expect(await pointsOf(documentId(again.documentId ?? ''))).toMatchObject([{ version: 2 }]);
+  });
+
+  it('because it is away is asked for ever: a long outage loses nothing', async () => {
+    const { indexer } = broken();
+    const result = await submit(markdown('Long.', { externalId: 'long.md' }), { ...test.parts, indexer });
+    await failTenTimes(indexer, result.documentId);
+    expect(await rowOf(result.documentId)).toMatchObject({ attempts: 10, dead: false });
+    expect(await test.rows('select document::text, attempts, last_error from dead_letter')).toEqual([
+      { document: result.documentId, attempts: 10, last_error: 'index_unavailable' },
+    ]);
+    await test.rows('update outbox set not_before = now()');
+    await test.indexer.drain();
+    expect(await pointsOf(documentId(result.documentId ?? ''))).toHaveLength(1);
+  });
+
+  it('because it is away puts the rest of a round off after two documents', async () => {
+    const documents = [await add('A.'), await add('B.'), await add('C.'), await add('D.')];
+    await test.rows(`insert into outbox (tenant_id, document_id, operation) values
+      ${documents.map((id) => `(${test.tenant}, '${id}', 'publish')`).join(', ')}`);
+    let calls = 0;
+    const indexer = new Indexer({
+      database: test.database,
+      index: {
+        ...test.index,
+        upsert: () => {
+          calls += 1;
+          return Promise.reject(new BulkheadError('index_unavailable', 'Down.'));
+        },
+      } as unknown as TestIngest['index'],
+      fingerprint: test.embedder.fingerprint,
+      onFailure: () => {},
+    });
+    await indexer.drain();
+    expect(calls).toBe(3);
+    expect(await test.rows('select distinct attempts, last_error, lease from outbox')).toEqual([
+      { attempts: 1, last_error: 'index_unavailable', lease: null },
+    ]);
+    await test.indexer.takeOver();
   });
 
   it('for one document stops no other', async () => {

@@ -28,6 +28,8 @@ export interface PageOptions {
   readonly randomBytes: (size: number) => Uint8Array;
   readonly signIn: SignIn | undefined;
   readonly signInChoices: readonly SignInChoice[];
+  /** Whether `/why` is served here: pages link to nothing that is not. */
+  readonly explains: boolean;
 }
 
 const PASSAGES = 10;
@@ -39,7 +41,7 @@ export interface Pages {
 
 export function pages(services: Services, options: PageOptions): Pages {
   const visitors = new Visitors(options);
-  const { levels, publicUrl, signInChoices: choices, signIn } = options;
+  const { publicUrl, signInChoices: choices, signIn } = options;
   const routes = new Hono<Env>();
   const limit = bodyLimit({
     maxSize: FORM_BYTES,
@@ -49,7 +51,7 @@ export function pages(services: Services, options: PageOptions): Pages {
   });
   routes.on('POST', ['/ask', '/signout'], limit);
   routes.route('/', signInRoutes(services, visitors, { publicUrl, choices, signIn }));
-  routes.route('/', askRoutes(services, visitors, levels, choices));
+  routes.route('/', askRoutes(services, visitors, options));
   for (const asset of [STYLES, ICON]) routes.get(asset.path, () => serve(asset));
   return {
     routes,
@@ -76,19 +78,17 @@ export function pages(services: Services, options: PageOptions): Pages {
 function askRoutes(
   services: Services,
   visitors: Visitors,
-  levels: readonly string[],
-  choices: PageOptions['signInChoices'],
+  { levels, signInChoices: choices, explains }: PageOptions,
 ) {
   const routes = new Hono<Env>();
+  const asking = { maxLength: MAX_QUESTION, levels, explains };
 
   routes.get('/', (c) => {
     const session = visitors.session(c);
     if (session === undefined) return c.html(signInPage({ choices, keptQuestion: false }));
     const { draft = '' } = session.data;
     session.data.draft = undefined;
-    return c.html(
-      askPage({ signedIn: signedInAs(session), question: draft, maxLength: MAX_QUESTION, levels }),
-    );
+    return c.html(askPage({ ...asking, signedIn: signedInAs(session), question: draft }));
   });
 
   // The question stays out of URLs, which browsers and proxies keep: it is remembered here under an id.
@@ -105,7 +105,7 @@ function askRoutes(
         ? 'Please type a question.'
         : `A question has at most ${MAX_QUESTION} plain characters.`;
     const page = { signedIn: signedInAs(session), question: question.slice(0, MAX_QUESTION), problem };
-    return c.html(askPage({ ...page, maxLength: MAX_QUESTION, levels }), 400);
+    return c.html(askPage({ ...asking, ...page }), 400);
   });
 
   routes.get('/ask', async (c) => {
@@ -122,9 +122,7 @@ function askRoutes(
       limit: PASSAGES,
       filters: {},
     });
-    return c.html(
-      askPage({ signedIn: signedInAs(session), question, answer, maxLength: MAX_QUESTION, levels }),
-    );
+    return c.html(askPage({ ...asking, signedIn: signedInAs(session), question, answer }));
   });
 
   routes.get('/why/:document', async (c) => {

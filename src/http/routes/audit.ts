@@ -1,4 +1,5 @@
 import { createRoute, z } from '@hono/zod-openapi';
+import type { SignedLoss } from '../../audit/loss.ts';
 import type { ListedRecord } from '../../audit/query.ts';
 import { newRoutes } from '../env.ts';
 import { jsonResponse } from '../openapi.ts';
@@ -32,9 +33,14 @@ export function auditRoutes(services: Services) {
     })
     .openapi(verify, async (c) => {
       const caller = c.get('caller');
-      const { chains, records, problems } = await services.audit.verify(caller);
-      return c.json({ request_id: caller.requestId, chains, records, problems }, 200);
+      const { chains, records, problems, losses } = await services.audit.verify(caller);
+      const view = { chains, records, problems, losses: losses.map(lossView) };
+      return c.json({ request_id: caller.requestId, ...view }, 200);
     });
+}
+
+function lossView({ writer, kept, lost, at }: SignedLoss) {
+  return { writer, kept, lost, declared: new Date(at).toISOString() };
 }
 
 function recordView({ writer, seq, at, kind, id, body, hash }: ListedRecord) {

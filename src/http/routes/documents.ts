@@ -4,7 +4,7 @@ import type { IngestResult } from '../../ingest/submission.ts';
 import { DOCUMENT_BYTES, JSON_BYTES, jsonBodyUpTo } from '../body.ts';
 import { newRoutes } from '../env.ts';
 import { jsonBody, jsonResponse, nothing } from '../openapi.ts';
-import { documentListView, documentView, uploadView as uploadSchema } from '../schemas.ts';
+import { documentListView, documentView, pendingView, uploadView as uploadSchema } from '../schemas.ts';
 import type { Services } from '../services.ts';
 import { toSubmission, uploadBody, uploadView } from '../uploads.ts';
 import { compartments, entries, labelName, page, plainText, present } from '../validation.ts';
@@ -22,7 +22,25 @@ const add = createRoute({
   responses: {
     200: jsonResponse(uploadSchema, 'It was there: replaced, relabelled or unchanged.'),
     201: jsonResponse(uploadSchema, 'It is new. It can be found from now on.'),
+    202: jsonResponse(uploadSchema, 'It is stored, and can be found when another process has indexed it.'),
   },
+});
+
+const pending = createRoute({
+  method: 'post',
+  path: '/v1/documents:pending',
+  summary: 'Which of these versions are not in the index yet; needs ingest',
+  middleware: jsonBodyUpTo(JSON_BYTES),
+  request: {
+    body: jsonBody(
+      z.strictObject({
+        documents: z
+          .array(z.strictObject({ document_id: z.string().regex(UUID), version: z.int().min(1) }))
+          .max(1_000),
+      }),
+    ),
+  },
+  responses: { 200: jsonResponse(pendingView, 'Those, and no others.') },
 });
 
 const list = createRoute({
@@ -77,8 +95,19 @@ export function documentRoutes(services: Services) {
       const result = await services.ingest.one(caller, toSubmission(c.req.valid('json')));
       throwFailure(result);
       if (result.documentId !== undefined) c.header('location', `/v1/documents/${result.documentId}`);
-      const status = result.status === 'created' ? 201 : 200;
+      const found = result.status === 'created' ? 201 : 200;
+      const status = result.isPending === true ? 202 : found;
       return c.json({ request_id: caller.requestId, ...uploadView(result) }, status);
+    })
+    .openapi(pending, async (c) => {
+      const caller = c.get('caller');
+      const asked = c.req.valid('json').documents;
+      const left = await services.ingest.pending(
+        caller,
+        asked.map(({ document_id: document, version }) => ({ document, version })),
+      );
+      const documents = [...left].map(([document_id, state]) => ({ document_id, state }));
+      return c.json({ request_id: caller.requestId, documents }, 200);
     })
     .openapi(list, async (c) => {
       const { identity, requestId } = c.get('caller');

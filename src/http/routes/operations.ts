@@ -26,6 +26,13 @@ const readiness = createRoute({
   },
 });
 
+const differencesView = z.strictObject({
+  missing: z.int(),
+  'stale-version': z.int(),
+  'wrong-class': z.int(),
+  orphan: z.int(),
+});
+
 const doctor = createRoute({
   method: 'post',
   path: '/v1/doctor',
@@ -37,12 +44,9 @@ const doctor = createRoute({
       z.strictObject({
         request_id: z.string(),
         repaired: z.boolean(),
-        differences: z.strictObject({
-          missing: z.int(),
-          'stale-version': z.int(),
-          'wrong-class': z.int(),
-          orphan: z.int(),
-        }),
+        differences: differencesView,
+        /** After the repair; without one, the same. */
+        remaining: differencesView,
       }),
       'How many passages differ, and how.',
     ),
@@ -71,8 +75,8 @@ export function operationRoutes(services: Services) {
     .openapi(doctor, async (c) => {
       const caller = c.get('caller');
       const { repair } = c.req.valid('json');
-      const differences = await services.maintenance.doctor(caller, { repair });
-      return c.json({ request_id: caller.requestId, repaired: repair, differences }, 200);
+      const compared = await services.maintenance.doctor(caller, { repair });
+      return c.json({ request_id: caller.requestId, repaired: repair, ...compared }, 200);
     })
     .openapi(reembed, async (c) => {
       const caller = c.get('caller');

@@ -1,4 +1,6 @@
--- The embedded vector index: closed to every role but the owner of the search function and the indexer.
+-- The vector index in the database itself: closed to every role but the owner of the search function and the
+-- indexer. Where Qdrant is the index, neither these tables nor the extension are needed (docs/decisions/0004).
+create extension if not exists vector;
 set local role bulkhead_owner;
 set local search_path = bulkhead, public;
 
@@ -46,3 +48,6 @@ create table index_class_count (
   chunks int not null check (chunks >= 0),
   primary key (collection_id, tenant_id, class_id)
 );
+
+grant select on index_collection to bulkhead_ingest;
+grant select, insert, update, delete on index_collection, index_vector, index_posting to bulkhead_indexer;

@@ -8,7 +8,8 @@ import { agreementContract } from '../contract/agreement.ts';
 import { vectorIndexContract } from '../contract/vector-index.ts';
 import { addDocument, openTestAudit } from '../helpers/audit.ts';
 import { asSuperuser } from '../helpers/policy-tables.ts';
-import { findPostgres, type PostgresServer, runAs, startPostgres } from '../helpers/postgres-server.ts';
+import { at, findPostgres, type PostgresServer, runAs, startPostgres } from '../helpers/postgres-server.ts';
+import { withPgvector } from '../helpers/stores.ts';
 import { openTestTenant } from '../helpers/tenant.ts';
 
 const programs = await findPostgres();
@@ -22,12 +23,12 @@ describe.skipIf(programs === undefined)('On a PostgreSQL server', () => {
 
   async function openMigrated(poolSize = 5): Promise<{ database: Database; url: (role?: string) => string }> {
     const url = await server.createDatabase();
-    await migratePostgres({ url: url(), poolSize: 2 });
-    return { database: await openPostgres({ url: url(), poolSize }), url };
+    await migratePostgres(at(url()));
+    return { database: await openPostgres(at(url(), { poolSize })), url };
   }
   const openDatabase = async () => (await openMigrated()).database;
 
-  agreementContract('PostgreSQL', 200, openDatabase);
+  agreementContract('PostgreSQL', 200, async () => withPgvector(await openDatabase()));
 
   vectorIndexContract('the pgvector index on PostgreSQL', async () => {
     const database = await openDatabase();
@@ -36,7 +37,7 @@ describe.skipIf(programs === undefined)('On a PostgreSQL server', () => {
 
   describe('the schema', () => {
     it('is brought up to date once, and a second time changes nothing', async () => {
-      const options = { url: (await server.createDatabase())(), poolSize: 2 };
+      const options = at((await server.createDatabase())());
       await expect(openPostgres(options)).rejects.toMatchObject({ code: 'store_unsafe' });
       expect(await migratePostgres(options)).toContain('0001_roles');
       expect(await migratePostgres(options)).toEqual([]);
@@ -44,7 +45,7 @@ describe.skipIf(programs === undefined)('On a PostgreSQL server', () => {
     });
 
     it('is brought up to date once by two processes at the same time', async () => {
-      const options = { url: (await server.createDatabase())(), poolSize: 2 };
+      const options = at((await server.createDatabase())());
       const done = await Promise.all([migratePostgres(options), migratePostgres(options)]);
       expect(done.map((names) => names.length > 0).sort()).toEqual([false, true]);
       await (await openPostgres(options)).close();
@@ -57,17 +58,17 @@ describe.skipIf(programs === undefined)('On a PostgreSQL server', () => {
         `create extension vector; create role migrator login createrole; create role plain_app login;
          do $$ begin execute format('alter database %I owner to migrator', current_database()); end $$`,
       );
-      expect(await migratePostgres({ url: url('migrator'), poolSize: 2 })).toContain('0001_roles');
+      expect(await migratePostgres(at(url('migrator')))).toContain('0001_roles');
       await runAs(url(), 'grant bulkhead_app to plain_app');
-      const database = await openPostgres({ url: url('plain_app'), poolSize: 2 });
+      const database = await openPostgres(at(url('plain_app'), { poolSize: 2 }));
       expect((await openTestTenant(database)).admin.subject.user.name).toBe('user:workforce|root');
       await database.close();
     });
 
     it('is brought up to date in two databases of one server at the same time', async () => {
       const urls = [await server.createDatabase(), await server.createDatabase()];
-      await Promise.all(urls.map((url) => migratePostgres({ url: url(), poolSize: 2 })));
-      for (const url of urls) await (await openPostgres({ url: url(), poolSize: 1 })).close();
+      await Promise.all(urls.map((url) => migratePostgres(at(url()))));
+      for (const url of urls) await (await openPostgres(at(url(), { poolSize: 1 }))).close();
     });
   });
 
@@ -76,7 +77,7 @@ describe.skipIf(programs === undefined)('On a PostgreSQL server', () => {
     await database.close();
     await runAs(url(), 'alter role postgres set synchronous_commit = off');
     try {
-      await expect(openPostgres({ url: url(), poolSize: 1 })).rejects.toMatchObject({ code: 'store_unsafe' });
+      await expect(openPostgres(at(url(), { poolSize: 1 }))).rejects.toMatchObject({ code: 'store_unsafe' });
     } finally {
       await runAs(url(), 'alter role postgres reset synchronous_commit');
     }
@@ -121,8 +122,8 @@ describe.skipIf(programs === undefined)('On a PostgreSQL server', () => {
       await opened.database.unitOfWork('admin', undefined, async (trx) => {
         await sql`select set_config('bulkhead.tenant', '1', true)`.execute(trx);
       });
-      expect(await as(opened.database, 'retrieve', settings)).toEqual([
-        { current_user: 'bulkhead_retrieve', tenant: '' },
+      expect(await as(opened.database, 'admin', settings)).toEqual([
+        { current_user: 'bulkhead_admin', tenant: '' },
       ]);
     });
 
@@ -133,7 +134,7 @@ describe.skipIf(programs === undefined)('On a PostgreSQL server', () => {
     });
 
     it('without power of its own is enough, and can take none', async () => {
-      const plain = await openPostgres({ url: opened.url('plain'), poolSize: 1 });
+      const plain = await openPostgres(at(opened.url('plain'), { poolSize: 1 }));
       try {
         expect(await as(plain, 'retrieve', 'select id from bulkhead.document')).toEqual([]);
         for (const attempt of [

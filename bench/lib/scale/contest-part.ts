@@ -1,0 +1,184 @@
+/** The contest, the steps of a question and recall: one data set. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Embedder } from '../../../src/embed/embedder.ts';
+import { calibrate } from './calibrate.ts';
+import { openContest } from './contest.ts';
+import { contestVerdicts, EASY, HARD, isEasy, latencyTable, throughputTable } from './contest-report.ts';
+import { questionsOf } from './corpus.ts';
+import { type DataSet, openDataSet } from './data-set.ts';
+import { type CallerTimes, isHard, timeCaller } from './latency.ts';
+import type { Reader } from './layout.ts';
+import { memoryOf, memoryTable } from './memory.ts';
+import { measureRecall, recallTable, recallVerdicts } from './recall.ts';
+import { recordSearches } from './record.ts';
+import { measureThroughput, type Throughput } from './saturation.ts';
+import type { Section, Sizes } from './section.ts';
+import { fullSpec } from './spec.ts';
+import { measureSteps, stepsTable } from './steps.ts';
+
+interface ContestFigures {
+  readonly checker: string;
+  readonly callers: readonly CallerTimes[];
+  readonly throughput: readonly Throughput[];
+}
+
+/** Contest, steps and recall share one data set. */
+export async function runContest(
+  embedder: Embedder,
+  parts: ReadonlySet<string>,
+  size: Sizes,
+): Promise<readonly Section[]> {
+  const data = await openDataSet(fullSpec(size.chunks), embedder, {
+    fresh: size.fresh,
+    withUnprotected: true,
+  });
+  try {
+    const sections = [await preparation(data, size.fresh)];
+    const questions = questionsOf(data.pieces, size.questions);
+    const readers = data.layout.readers.filter(({ kind }) => kind !== 'fixed' && kind !== 'groups');
+    const served = new Map<string, number>();
+    if (parts.has('contest')) {
+      const section = await contest(data, readers, questions, size.turnMs);
+      sections.push(section);
+      for (const { caller, times } of section.figures.callers)
+        if (times.bulkhead !== undefined) served.set(caller, times.bulkhead.p50);
+    }
+    if (parts.has('steps')) sections.push(await steps(data, questions, served));
+    if (parts.has('recall')) sections.push(await recall(data, readers, questions));
+    return sections;
+  } finally {
+    await data.close();
+  }
+}
+
+async function preparation(data: DataSet, fresh: boolean): Promise<Section> {
+  const calibration = await calibrate(data, fresh);
+  const { spec, layout, stores } = data;
+  const memory = await memoryOf(data);
+  return {
+    title: 'What it runs on',
+    text: `PostgreSQL ${stores.versions.postgres}, Qdrant ${stores.versions.qdrant}, on this machine with everything else. ${spec.chunks} chunks of
+about ${spec.words} words in ${spec.classes} classes below ${layout.containers.length} containers; vectors are put together from those of real
+sentences, questions are real ones, and classes are random to content, which is harder than life. Qdrant holds the
+vectors twice: Bulkhead's collection without text, and one with text for the others.
+
+${memoryTable([memory])}
+
+${calibration === undefined ? 'The planner rests on an earlier calibration of this data.' : `What the planner's calibration measured:\n\n${calibration}`}`,
+    verdicts: [],
+    figures: { spec, versions: stores.versions, memory },
+  };
+}
+
+async function contest(
+  data: DataSet,
+  readers: readonly Reader[],
+  questions: readonly string[],
+  turnMs: number,
+): Promise<Section & { readonly figures: ContestFigures }> {
+  const folder = mkdtempSync(join(tmpdir(), 'bulkhead-bench-searches-'));
+  const file = join(folder, 'searches.ndjson');
+  const hard = readers.filter(isHard);
+  await recordSearches(
+    data,
+    hard.map(({ name }) => name),
+    questions,
+    file,
+  );
+  const opened = await openContest(data, file);
+  try {
+    const callers: CallerTimes[] = [];
+    for (const reader of readers) {
+      console.error(`Asking as ${reader.name}`);
+      callers.push(await timeCaller(opened, data, reader, questions));
+    }
+    const throughput: Throughput[] = [];
+    const easy = readers.filter(isEasy).map(({ name }) => name);
+    for (const mix of [
+      { name: EASY, callers: easy, contestants: ['unprotected', 'bulkhead'] as const },
+      {
+        name: HARD,
+        callers: hard.map(({ name }) => name),
+        contestants: ['unprotected', 'bare', 'bulkhead'] as const,
+      },
+      {
+        name: 'sees all',
+        callers: ['all'],
+        contestants: ['unprotected', 'bulkhead', 'post-filter'] as const,
+      },
+    ]) {
+      console.error(`At saturation: ${mix.name}`);
+      throughput.push(...(await measureThroughput(opened, mix, questions, turnMs)));
+    }
+    return {
+      title: 'Three contestants',
+      text: contestText(opened.checker, callers, throughput),
+      verdicts: contestVerdicts(callers, throughput),
+      figures: { checker: opened.checker, callers, throughput },
+    };
+  } finally {
+    await opened.close();
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function contestText(
+  checker: string,
+  callers: readonly CallerTimes[],
+  throughput: readonly Throughput[],
+): string {
+  const checks =
+    checker === 'memory'
+      ? 'There was no OpenFGA: its checks are looked up in memory at no cost, the best case for it.'
+      : `Its checks are made by ${checker} on the same PostgreSQL.`;
+  return `(a) asks nobody's permission: the same embedding, the same two searches 200 deep, fused by Qdrant, text in the payload.
+(b) is Bulkhead with everything on: tokens, visible sets, planner, row-level security, decisions, redaction, durable
+receipts. (c) is LangChain.js, which fetches 40 candidates and four times as many whenever fewer than ten pass, 10,240 at
+most, dense search alone; "c found" is how many passages it then has. ${checks}
+"bare" makes Bulkhead's own searches again, filter and plan included, and nothing else. All are servers of the same kind
+in processes of their own, asked in turn, question by question, by one client on the same machine; milliseconds at the
+client. Cold: the first question of a caller of whom nothing is known yet.
+
+${latencyTable(callers)}
+
+At saturation, contestants in turns:
+
+${throughputTable(throughput)}`;
+}
+
+async function steps(
+  data: DataSet,
+  questions: readonly string[],
+  served: ReadonlyMap<string, number>,
+): Promise<Section> {
+  console.error('Steps of a question');
+  const callers = ['all', 'c10', 'c1', 's10', 's1', 's0.1'];
+  const results = await measureSteps(data, callers, questions);
+  return {
+    title: 'Where the time goes',
+    text: `Medians in milliseconds, within one process, from outside. Authorizing and embedding run beside each other.
+
+${stepsTable(results, served)}`,
+    verdicts: [],
+    figures: results,
+  };
+}
+
+async function recall(
+  data: DataSet,
+  readers: readonly Reader[],
+  questions: readonly string[],
+): Promise<Section> {
+  const results = await measureRecall(data, readers, questions);
+  return {
+    title: 'Recall',
+    text: `Against an exact search of the visible chunks in plain TypeScript. Searches went through a recording proxy, which costs
+each about a millisecond.
+
+${recallTable(results)}`,
+    verdicts: recallVerdicts(results),
+    figures: results,
+  };
+}

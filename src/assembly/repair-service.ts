@@ -1,0 +1,69 @@
+import { BulkheadError } from '../errors.ts';
+import type { Caller, Services } from '../http/services.ts';
+import type { EmbeddingSpace } from '../index/vector-index.ts';
+import { byWhom } from '../ingest/7-write.ts';
+import { rebuild } from '../ingest/rebuild.ts';
+import { documentId } from '../policy/ids.ts';
+import type { Authority } from '../store/authority.ts';
+import { listDeadLetters, retryDeadLetters } from '../store/dead-letters.ts';
+import { allTenants } from '../store/tenant-ids.ts';
+import type { Parts } from './core.ts';
+import { need } from './need.ts';
+
+const MOST_SHOWN = 1000;
+
+/**
+ * What the index could not take, and the index anew.
+ * @param requireAdminister rejects a caller without `administer` on the root
+ */
+export function repairService(
+  parts: Pick<Parts, 'database' | 'audit' | 'collections'> & {
+    readonly space: () => Promise<EmbeddingSpace>;
+  },
+  requireAdminister: (caller: Caller) => Promise<Authority>,
+): Pick<Services['maintenance'], 'deadLetters' | 'retryDeadLetters' | 'rebuild'> {
+  const { database, space } = parts;
+  // a second one would take the first one's generation away
+  const state = { isRebuilding: false };
+  return {
+    deadLetters: async (caller) => {
+      const { context } = await requireAdminister(caller);
+      const letters = await listDeadLetters(database, context, MOST_SHOWN + 1);
+      return { letters: letters.slice(0, MOST_SHOWN), more: letters.length > MOST_SHOWN };
+    },
+    retryDeadLetters: async (caller, documents) => {
+      const authority = await requireAdminister(caller);
+      const audit = need(parts.audit, 'audit log');
+      return database.unitOfWork('admin', authority.context, async (trx) => {
+        const retried = await retryDeadLetters(trx, documents?.map(documentId));
+        const body = { ...byWhom({ authority, request: caller.requestId }), documents: retried.length };
+        await audit.appendWithin(trx, [{ tenant: authority.subject.tenant, kind: 'index.retried', body }]);
+        return retried.length;
+      });
+    },
+    rebuild: async (caller) => {
+      const authority = await requireAdminister(caller);
+      const collections = need(parts.collections, 'index to write');
+      const audit = need(parts.audit, 'audit log');
+      if (state.isRebuilding) throw new BulkheadError('conflict', 'The index is being rebuilt already.');
+      state.isRebuilding = true;
+      return async (onProgress) => {
+        try {
+          const tenants = (await allTenants(database)).map(({ id }) => id);
+          const passages = await rebuild({
+            database,
+            collections,
+            space: await space(),
+            tenants,
+            onProgress,
+          });
+          const body = { ...byWhom({ authority, request: caller.requestId }), passages };
+          await audit.appendEvent(authority.subject.tenant, 'index.rebuilt', body);
+          return { passages };
+        } finally {
+          state.isRebuilding = false;
+        }
+      };
+    },
+  };
+}

@@ -1,0 +1,66 @@
+/** Which points a request may touch. Every search names the tenant and the visible classes. */
+import type { Schemas } from '@qdrant/js-client-rest';
+import { BulkheadError } from '../errors.ts';
+import type { ChunkId, DocumentId, TenantId } from '../policy/ids.ts';
+import { classesIn, type VisibilityFilter } from '../policy/visibility-filter.ts';
+import type { FilterForm } from './planner.ts';
+import type { SearchRequest, VisibleClasses } from './vector-index.ts';
+
+type Filter = Schemas['Filter'];
+type Condition = Schemas['FieldCondition'] | Filter;
+
+/** Where no plan says otherwise; more ranges cost more than a list of ids (docs/decisions). */
+const MOST_RANGES = 100;
+
+export function tenantFilter(tenant: TenantId): { must: Condition[] } {
+  return { must: [ofTenant(tenant)] };
+}
+
+/** @throws BulkheadError as `requireClasses` does */
+export function visibleFilter(
+  tenant: TenantId,
+  visible: VisibleClasses,
+  form?: FilterForm,
+): { must: Condition[] } {
+  requireClasses(visible);
+  const chosen = form ?? (visible.ranges.length <= MOST_RANGES ? 'ranges' : 'any');
+  return { must: [ofTenant(tenant), chosen === 'ranges' ? inRanges(visible) : inList(visible)] };
+}
+
+export function searchFilter({ tenant, visible, documents }: SearchRequest, form: FilterForm): Filter {
+  const { must } = visibleFilter(tenant, visible, form);
+  return documents === undefined
+    ? { must }
+    : { must: [...must, { key: 'document', match: { any: [...documents] } }] };
+}
+
+/** @param before only points of older versions */
+export function documentFilter(tenant: TenantId, document: DocumentId, before?: number): Filter {
+  const must: Condition[] = [ofTenant(tenant), { key: 'document', match: { value: document } }];
+  if (before !== undefined) must.push({ key: 'version', range: { lt: before } });
+  return { must };
+}
+
+export function chunksFilter(tenant: TenantId, chunks: readonly ChunkId[]): Filter {
+  return { must: [ofTenant(tenant), { has_id: [...chunks] }] };
+}
+
+/** @throws BulkheadError `internal` for `nothing`, which the type excludes: a search without classes is never made */
+export function requireClasses(visible: VisibilityFilter): void {
+  if (visible.kind === 'nothing' || visible.ranges.length === 0)
+    throw new BulkheadError('internal', 'A search was asked for a caller who may read nothing.');
+}
+
+function ofTenant(tenant: TenantId): Condition {
+  return { key: 'tenant', match: { value: String(tenant) } };
+}
+
+function inRanges({ ranges }: VisibleClasses): Condition {
+  const conditions = ranges.map(({ from, to }) => ({ key: 'class', range: { gte: from, lte: to } }));
+  const [only] = conditions;
+  return conditions.length === 1 && only !== undefined ? only : { should: conditions };
+}
+
+function inList(visible: VisibleClasses): Condition {
+  return { key: 'class', match: { any: [...classesIn(visible)] } };
+}

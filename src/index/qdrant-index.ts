@@ -1,0 +1,250 @@
+/**
+ * The index in Qdrant. Searches go to the alias of the live collection, whose vectors are named after their
+ * model, so that a search of another model fails there. Nothing but tenant, class, document and version is kept
+ * with a vector.
+ */
+import type { Schemas } from '@qdrant/js-client-rest';
+import { BulkheadError } from '../errors.ts';
+import { type ChunkId, type ClassId, classId, type DocumentId, type TenantId } from '../policy/ids.ts';
+import type { VisibilityFilter } from '../policy/visibility-filter.ts';
+import type { Calibratable } from './calibrate.ts';
+import { isShort, type PlanConstants, planFor, type SearchPlan } from './planner.ts';
+import { garbledAnswer, type QdrantCalls, unlessRemoved } from './qdrant-calls.ts';
+import {
+  chunksFilter,
+  documentFilter,
+  requireClasses,
+  tenantFilter,
+  visibleFilter,
+} from './qdrant-filters.ts';
+import type { Method } from './qdrant-http.ts';
+import { type Quantization, readCollection } from './qdrant-layout.ts';
+import { denseName, type QdrantNames } from './qdrant-names.ts';
+import { HIT_PAYLOAD, pointsOf, toIndexedPoint, toPoint } from './qdrant-points.ts';
+import { bestHits, denseQuery, type Query, sparseQuery } from './qdrant-search.ts';
+import { collectionNames, liveGeneration } from './qdrant-state.ts';
+import type { TermWeights } from './qdrant-term-weights.ts';
+import type {
+  EmbeddingSpace,
+  Hit,
+  IndexedPoint,
+  IndexPoint,
+  SearchRequest,
+  SearchResult,
+  VectorIndex,
+} from './vector-index.ts';
+
+const POINTS_PER_WRITE = 64;
+const MOST_CLASSES = 10_000_000;
+const NOTHING_FOUND: SearchResult = { dense: [], sparse: [] };
+
+/** What the indexes of one installation share. */
+export interface QdrantSetting {
+  readonly calls: QdrantCalls;
+  readonly names: QdrantNames;
+  readonly weights: TermWeights;
+  readonly calibration: () => PlanConstants | undefined;
+  readonly quantization: Quantization;
+}
+
+export class QdrantIndex implements VectorIndex, Calibratable {
+  readonly #setting: QdrantSetting;
+  readonly #space: EmbeddingSpace;
+  readonly #only: string | undefined;
+  readonly #send = (body: unknown) => this.#read('points/query/batch', body);
+
+  /** @param only one generation, which is not yet the current one; absent = the model's current one */
+  constructor(setting: QdrantSetting, space: EmbeddingSpace, only?: string) {
+    this.#setting = setting;
+    this.#space = space;
+    this.#only = only;
+  }
+
+  async search(request: SearchRequest): Promise<SearchResult> {
+    const { tenant, visible, terms } = request;
+    await this.#check(request);
+    if (request.documents?.length === 0) return NOTHING_FOUND;
+    const weights = terms.length === 0 ? undefined : await this.#setting.weights.of(tenant, visible, terms);
+    const known = { ...request, visibleChunks: request.visibleChunks ?? weights?.chunks };
+    const plan = planFor(known, this.#setting.calibration());
+    const queries = [this.#denseQuery(known, plan)];
+    if (weights !== undefined) queries.push(sparseQuery(known, plan, weights.factors));
+    const [dense = [], sparse = []] = await bestHits(this.#send, queries, request.limit);
+    return { dense: isShort(plan, dense.length, known) ? await this.#searchExactly(known) : dense, sparse };
+  }
+
+  async searchAs(request: SearchRequest, plan: SearchPlan): Promise<readonly Hit[]> {
+    await this.#check(request);
+    const [hits = []] = await bestHits(this.#send, [this.#denseQuery(request, plan)], request.limit);
+    return hits;
+  }
+
+  async count(tenant: TenantId, visible: VisibilityFilter): Promise<number> {
+    if (visible.kind === 'nothing') return 0;
+    const { calls, names } = this.#setting;
+    const filter = visibleFilter(tenant, visible);
+    const [answer] = await Promise.all([
+      calls.read('POST', `/collections/${names.live}/points/count`, { filter, exact: true }),
+      this.#requireLive(),
+    ]);
+    const count = (answer as Partial<Schemas['CountResult']> | null)?.count;
+    if (typeof count !== 'number') throw garbledAnswer();
+    return count;
+  }
+
+  async upsert(points: readonly IndexPoint[]): Promise<void> {
+    for (const { embedding } of points) this.#requireDimension(embedding);
+    const distinct = [...new Map(points.map((point) => [point.chunkId, point])).values()];
+    const generations = await this.#generations();
+    for (let start = 0; start < distinct.length; start += POINTS_PER_WRITE) {
+      const batch = distinct.slice(start, start + POINTS_PER_WRITE);
+      const body = { points: batch.map((point) => toPoint(point, this.#space.fingerprint)) };
+      if (!(await this.#writeTo(generations, 'PUT', 'points', body))) throw dropped(this.#space);
+    }
+  }
+
+  async moveDocument(tenant: TenantId, document: DocumentId, toClass: ClassId): Promise<void> {
+    const filter = documentFilter(tenant, document);
+    await this.#writeEverywhere('points/payload', { payload: { class: toClass }, filter });
+  }
+
+  async removeDocument(tenant: TenantId, document: DocumentId, before?: number): Promise<void> {
+    await this.#writeEverywhere('points/delete', { filter: documentFilter(tenant, document, before) });
+  }
+
+  async removePoints(tenant: TenantId, chunks: readonly ChunkId[]): Promise<void> {
+    if (chunks.length === 0) return;
+    const body = { filter: chunksFilter(tenant, chunks) };
+    await this.#writeTo(await this.#generations(), 'POST', 'points/delete', body);
+  }
+
+  async listPoints(
+    tenant: TenantId,
+    after: ChunkId | undefined,
+    limit: number,
+  ): Promise<readonly IndexedPoint[]> {
+    const { calls, names } = this.#setting;
+    const collection = this.#only ?? names.current(this.#space.fingerprint);
+    const answer = await calls.read('POST', `/collections/${collection}/points/scroll`, {
+      filter: tenantFilter(tenant),
+      limit,
+      ...(after === undefined ? {} : { offset: after + 1 }),
+      with_payload: HIT_PAYLOAD,
+    });
+    return pointsOf(answer).map(toIndexedPoint);
+  }
+
+  /** Drawn at random by the server. */
+  async sampleVectors(tenant: TenantId, count: number): Promise<readonly Float32Array[]> {
+    await this.#requireLive();
+    const name = denseName(this.#space.fingerprint);
+    const answer = await this.#read('points/query', {
+      query: { sample: 'random' },
+      filter: tenantFilter(tenant),
+      limit: count,
+      with_payload: false,
+      with_vector: [name],
+    });
+    return pointsOf(answer).map(({ vector }) => {
+      const embedding = (vector as Readonly<Record<string, readonly number[]>> | null | undefined)?.[name];
+      if (embedding === undefined) throw garbledAnswer();
+      return Float32Array.from(embedding);
+    });
+  }
+
+  async classSizes(tenant: TenantId): Promise<ReadonlyMap<ClassId, number>> {
+    await this.#requireLive();
+    const answer = await this.#read('facet', {
+      key: 'class',
+      filter: tenantFilter(tenant),
+      limit: MOST_CLASSES,
+      exact: true,
+    });
+    const hits = (answer as Partial<Schemas['FacetResponse']> | null)?.hits;
+    if (!Array.isArray(hits)) throw garbledAnswer();
+    return new Map(hits.map(({ value, count }) => [classId(Number(value)), count]));
+  }
+
+  /** @throws BulkheadError `internal` for a request that no caller should make, else as `search` does */
+  async #check({ visible, dense, limit }: SearchRequest): Promise<void> {
+    requireClasses(visible);
+    this.#requireDimension(dense);
+    if (!Number.isSafeInteger(limit) || limit < 1)
+      throw new BulkheadError('internal', 'A search needs a limit of at least 1.');
+    if (this.#only !== undefined) await this.#requireLive();
+  }
+
+  /** Searches need no such call: their vectors carry the name of the model. */
+  async #requireLive(): Promise<void> {
+    const { calls, names } = this.#setting;
+    const isLive =
+      this.#only === undefined
+        ? (await readCollection(calls, names.live)).fingerprint === this.#space.fingerprint
+        : (await liveGeneration(calls, names)) === this.#only;
+    if (!isLive)
+      throw new BulkheadError('model_changed', 'The live index belongs to another embedding model.');
+  }
+
+  #denseQuery(request: SearchRequest, plan: SearchPlan): Query {
+    return denseQuery(request, plan, this.#space.fingerprint, this.#setting.quantization);
+  }
+
+  async #searchExactly(request: SearchRequest): Promise<readonly Hit[]> {
+    const plan = planFor({ ...request, exact: true }, this.#setting.calibration());
+    const [hits = []] = await bestHits(this.#send, [this.#denseQuery(request, plan)], request.limit);
+    return hits;
+  }
+
+  #read(path: string, body: unknown): Promise<unknown> {
+    const { calls, names } = this.#setting;
+    return calls.read('POST', `/collections/${names.live}/${path}`, body);
+  }
+
+  async #writeEverywhere(path: string, body: unknown): Promise<void> {
+    const { calls, names } = this.#setting;
+    const generations = names.generations(await collectionNames(calls));
+    await this.#writeTo(generations, 'POST', path, body);
+  }
+
+  /** Where this model's points belong: with a rebuild under way, in both generations. */
+  async #generations(): Promise<readonly string[]> {
+    if (this.#only !== undefined) return [this.#only];
+    const { calls, names } = this.#setting;
+    const found = names.generations(await collectionNames(calls), this.#space.fingerprint);
+    if (found.length === 0) throw dropped(this.#space);
+    return found;
+  }
+
+  /** @returns whether any of them is still there */
+  async #writeTo(
+    generations: readonly string[],
+    method: Method,
+    path: string,
+    body: unknown,
+  ): Promise<boolean> {
+    const { calls, weights } = this.#setting;
+    try {
+      const written = await Promise.all(
+        generations.map((name) =>
+          unlessRemoved(calls.write(method, `/collections/${name}/${path}?wait=true&ordering=medium`, body)),
+        ),
+      );
+      return written.includes(true);
+    } finally {
+      weights.noteWrite();
+    }
+  }
+
+  #requireDimension(embedding: Float32Array): void {
+    const { dimension, fingerprint } = this.#space;
+    if (embedding.length !== dimension)
+      throw new BulkheadError(
+        'model_changed',
+        `A vector of ${embedding.length} numbers does not belong to ${fingerprint}, which has ${dimension}.`,
+      );
+  }
+}
+
+function dropped({ fingerprint }: EmbeddingSpace): BulkheadError {
+  return new BulkheadError('model_changed', `The index of ${fingerprint} was dropped.`);
+}

@@ -1,0 +1,96 @@
+/** The two searches of one request, as Qdrant takes them, and the lists that come back. */
+import type { Schemas } from '@qdrant/js-client-rest';
+import type { SearchPlan } from './planner.ts';
+import { garbledAnswer } from './qdrant-calls.ts';
+import { searchFilter } from './qdrant-filters.ts';
+import type { Quantization } from './qdrant-layout.ts';
+import { denseName, TERMS } from './qdrant-names.ts';
+import { HIT_PAYLOAD, pointsOf, toHit, unsigned } from './qdrant-points.ts';
+import type { Hit, SearchRequest } from './vector-index.ts';
+
+/** Points of equal score that are looked at to find those with the lowest ids. */
+const MOST_TIED = 4_096;
+const OVERSAMPLING = 2;
+
+export type Query = Pick<Schemas['QueryRequest'], 'query' | 'using' | 'filter' | 'params'>;
+
+/** Sends a body to `points/query/batch` of the collection that is searched. */
+export type Send = (body: unknown) => Promise<unknown>;
+
+export function denseQuery(
+  request: SearchRequest,
+  plan: SearchPlan,
+  fingerprint: string,
+  quantization: Quantization,
+): Query {
+  return {
+    query: Array.from(request.dense),
+    using: denseName(fingerprint),
+    filter: searchFilter(request, plan.form),
+    params: searchParams(plan, quantization),
+  };
+}
+
+/** @param factors of the request's terms, one each */
+export function sparseQuery(request: SearchRequest, plan: SearchPlan, factors: readonly number[]): Query {
+  return {
+    query: { indices: request.terms.map(unsigned), values: [...factors] },
+    using: TERMS,
+    filter: searchFilter(request, plan.form),
+  };
+}
+
+/**
+ * The best hits of each query, equal scores by chunk id: one call for all of them, and more only where equal
+ * scores reach over the limit.
+ */
+export async function bestHits(
+  send: Send,
+  queries: readonly Query[],
+  limit: number,
+): Promise<readonly (readonly Hit[])[]> {
+  const lists = await batch(send, queries, limit + 1);
+  return Promise.all(queries.map((query, at) => settleTies(send, query, lists[at] ?? [], limit)));
+}
+
+async function settleTies(
+  send: Send,
+  query: Query,
+  first: readonly Hit[],
+  limit: number,
+): Promise<readonly Hit[]> {
+  const deepest = limit + MOST_TIED;
+  let hits = first;
+  for (let depth = limit + 1; depth < deepest && hits.length >= depth && isTied(hits, limit); ) {
+    depth = Math.min(4 * depth, deepest);
+    hits = (await batch(send, [query], depth))[0] ?? [];
+  }
+  return [...hits].sort((a, b) => b.score - a.score || a.chunkId - b.chunkId).slice(0, limit);
+}
+
+async function batch(
+  send: Send,
+  queries: readonly Query[],
+  limit: number,
+): Promise<readonly (readonly Hit[])[]> {
+  const answer = await send({
+    searches: queries.map((query) => ({ ...query, limit, with_payload: HIT_PAYLOAD })),
+  });
+  if (!Array.isArray(answer) || answer.length !== queries.length) throw garbledAnswer();
+  return answer.map((list: unknown) => pointsOf(list).map(toHit));
+}
+
+/** Whether more hits of the score at the limit may follow the last one. */
+function isTied(hits: readonly Hit[], limit: number): boolean {
+  return hits[limit - 1]?.score === hits.at(-1)?.score;
+}
+
+/** Exact search never uses the quantised vectors. */
+function searchParams({ mode }: SearchPlan, quantization: Quantization): Schemas['SearchParams'] {
+  if (mode.kind === 'exact') return { exact: true, quantization: { ignore: true } };
+  return {
+    hnsw_ef: mode.beam,
+    ...(mode.kind === 'acorn' ? { acorn: { enable: true, max_selectivity: 1 } } : {}),
+    ...(quantization === 'int8' ? { quantization: { rescore: true, oversampling: OVERSAMPLING } } : {}),
+  };
+}

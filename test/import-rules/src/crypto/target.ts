@@ -1,0 +1,2 @@
+export const target = true;
+export type Target = true;

@@ -1,0 +1,61 @@
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { classId } from '../../src/policy/ids.ts';
+import { includesClass, visibilityFilter } from '../../src/policy/visibility-filter.ts';
+import { authorizeQuery } from '../../src/retrieve/1-authorize.ts';
+import { spanUnused } from '../../src/retrieve/span.ts';
+import { asSuperuser } from '../helpers/policy-tables.ts';
+import { openSpine, type Spine } from '../helpers/spine.ts';
+
+const ids = fc.uniqueArray(fc.integer({ min: 1, max: 400 }), { minLength: 1, maxLength: 80 });
+
+describe('The span of a visible set', () => {
+  it('admits every visible class and no other class that the tenant has', () =>
+    fc.assert(
+      fc.property(ids, fc.func(fc.boolean()), (given, isVisible) => {
+        const visible = given.filter((id) => isVisible(id));
+        const span = spanUnused(visibilityFilter(visible.map(classId)), Int32Array.from(given).sort());
+        for (const id of given) expect(includesClass(span, classId(id))).toBe(visible.includes(id));
+      }),
+    ));
+
+  it('is one range for whoever may read everything, however the ids lie', () =>
+    fc.assert(
+      fc.property(ids, (given) => {
+        const span = spanUnused(visibilityFilter(given.map(classId)), Int32Array.from(given).sort());
+        expect(span).toMatchObject({ ranges: [{ from: Math.min(...given), to: Math.max(...given) }] });
+      }),
+    ));
+});
+
+describe('The span that a search is asked for', () => {
+  let spine: Spine;
+  beforeAll(async () => {
+    spine = await openSpine();
+  });
+  afterAll(() => spine.close());
+
+  const spanOf = async () => (await authorizeQuery(spine.parts, spine.ann, {})).span;
+  const intern = (id: number, entries: string) =>
+    asSuperuser(
+      spine.database,
+      `update policy_epoch set watermark = watermark + 1;
+       insert into access_class (id, tenant_id, parent_id, kind, intern_key, seq)
+         select ${id}, 1, ${spine.classes.open}, 'adhoc', 'k${id}', watermark from policy_epoch;
+       insert into class_ancestor (class_id, ancestor_id, tenant_id, allows_pass) values
+         (${id}, ${id}, 1, true), (${id}, ${spine.classes.open}, 1, false), (${id}, ${spine.classes.open - 1}, 1, false);
+       ${entries}`,
+    );
+  const allowAnn = (id: number) =>
+    `insert into entry (tenant_id, class_id, principal_id, effect) values (1, ${id}, 1, 'allow')`;
+
+  it('joins what nothing lies between, and parts again when a hidden class is interned there', async () => {
+    await intern(3_001, allowAnn(3_001));
+    await intern(3_009, allowAnn(3_009));
+    expect(includesClass(await spanOf(), classId(3_005))).toBe(true);
+    await intern(3_005, '');
+    const span = await spanOf();
+    expect(includesClass(span, classId(3_005))).toBe(false);
+    expect([3_001, 3_009].map((id) => includesClass(span, classId(id)))).toEqual([true, true]);
+  });
+});
