@@ -10,7 +10,7 @@ export function bareSearch({ vector, terms }: Prepared, limit: number): RawBuild
   const embedding = `[${vector.join(',')}]`;
   return sql`
     with nearest as materialized (
-      select chunk_id, document_id, class_id, version, embedding <#> ${embedding}::vector as distance
+      select chunk_id, embedding <#> ${embedding}::vector as distance
       from index_vector order by distance, chunk_id limit ${limit}),
     visible as materialized (select sum(chunks) as n from index_class_count),
     posting as materialized (
@@ -22,8 +22,7 @@ export function bareSearch({ vector, terms }: Prepared, limit: number): RawBuild
     best as materialized (
       select chunk_id, sum(round(weight * value * 1048576)::int) as total from posting join idf using (term)
       group by chunk_id order by total desc, chunk_id limit ${limit})
-    select 'dense' as list, chunk_id, document_id, class_id, version, 0 - distance as score from nearest
+    select 'dense' as list, chunk_id, 0 - distance as score from nearest
     union all
-    select 'sparse', chunk_id, document_id, class_id, version, total / 1048576.0::double precision
-    from best join index_vector using (chunk_id)`;
+    select 'sparse', chunk_id, total / 1048576.0::double precision from best`;
 }

@@ -88,7 +88,7 @@ async function searchAll(
 
 async function agreementWithOracle(judged: JudgedCollection, reader: ReaderName): Promise<number> {
   const { core, collection, prepared, oracle, mayRead } = judged;
-  const ordinals = oracle.ordinals();
+  const [ordinals, documents] = [oracle.ordinals(), oracle.documents()];
   const shares: number[] = [];
   for (const [i, { text }] of collection.questions.entries()) {
     const vector = prepared[i]?.vector ?? new Float32Array();
@@ -104,7 +104,7 @@ async function agreementWithOracle(judged: JudgedCollection, reader: ReaderName)
     shares.push(
       overlap(
         found,
-        expected.map(({ hit }) => `${hit.documentId} ${ordinals.get(hit.chunkId)}`),
+        expected.map(({ hit }) => `${documents.get(hit.chunkId)} ${ordinals.get(hit.chunkId)}`),
       ),
     );
   }

@@ -1,6 +1,7 @@
 /** The ways to rank that the bench compares, all from the two lists of one search. */
 import { reciprocalRankFusion, weightedSum } from '../../src/index/fusion.ts';
 import type { Hit, SearchResult } from '../../src/index/vector-index.ts';
+import type { ChunkId } from '../../src/policy/ids.ts';
 import type { Collection } from './collections.ts';
 import { mean, ndcg, recall } from './measures.ts';
 
@@ -34,8 +35,8 @@ export interface Score {
 }
 
 /** Documents in the order of their best chunk. */
-function documentsOf(hits: readonly Hit[], externalIds: ReadonlyMap<string, string>): readonly string[] {
-  return [...new Set(hits.map(({ documentId }) => externalIds.get(documentId) ?? ''))];
+function documentsOf(hits: readonly Hit[], externalIds: ReadonlyMap<ChunkId, string>): readonly string[] {
+  return [...new Set(hits.map(({ chunkId }) => externalIds.get(chunkId) ?? ''))];
 }
 
 /**
@@ -46,7 +47,7 @@ export function score(
   collection: Collection,
   lists: readonly SearchResult[],
   ranker: Ranker,
-  externalIds: ReadonlyMap<string, string>,
+  externalIds: ReadonlyMap<ChunkId, string>,
   mayRead: (externalId: string) => boolean,
 ): Score {
   const gains: number[] = [];

@@ -8,12 +8,13 @@ import { redact } from '../../src/guard/output-redactor.ts';
 import { BM25, terms } from '../../src/index/terms.ts';
 import type { Hit, SearchResult } from '../../src/index/vector-index.ts';
 import { embeddingText } from '../../src/ingest/3-inspect.ts';
-import { chunkId, classId, documentId } from '../../src/policy/ids.ts';
+import { type ChunkId, chunkId, type DocumentId, documentId } from '../../src/policy/ids.ts';
 import { fromBytes } from '../../src/store/document-writes.ts';
 import { asSuperuser } from './superuser.ts';
 
 interface OracleChunk {
   readonly hit: Omit<Hit, 'score'>;
+  readonly document: DocumentId;
   /** The document's id in its collection. */
   readonly externalId: string;
   readonly ordinal: number;
@@ -70,12 +71,8 @@ export class Oracle {
           .text,
     );
     const chunks = rows.map((row) => ({
-      hit: {
-        chunkId: chunkId(row.chunk),
-        documentId: documentId(row.document),
-        classId: classId(0),
-        version: 1,
-      },
+      hit: { chunkId: chunkId(row.chunk) },
+      document: documentId(row.document),
       externalId: row.external_id,
       ordinal: row.ordinal,
       vector: fromBytes(row.embedding),
@@ -93,13 +90,18 @@ export class Oracle {
     return this.#chunks.reduce((sum, { length }) => sum + length, 0) / this.#chunks.length;
   }
 
-  /** The collection's own ids of documents, by the server's. */
-  externalIds(): ReadonlyMap<string, string> {
-    return new Map(this.#chunks.map(({ hit, externalId }) => [hit.documentId, externalId]));
+  /** The collection's own id of each chunk's document. */
+  externalIds(): ReadonlyMap<ChunkId, string> {
+    return new Map(this.#chunks.map(({ hit, externalId }) => [hit.chunkId, externalId]));
+  }
+
+  /** The server's id of each chunk's document. */
+  documents(): ReadonlyMap<ChunkId, DocumentId> {
+    return new Map(this.#chunks.map(({ hit, document }) => [hit.chunkId, document]));
   }
 
   /** Position in its document, by chunk. */
-  ordinals(): ReadonlyMap<number, number> {
+  ordinals(): ReadonlyMap<ChunkId, number> {
     return new Map(this.#chunks.map(({ hit, ordinal }) => [hit.chunkId, ordinal]));
   }
 

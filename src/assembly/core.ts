@@ -18,9 +18,10 @@ import type { RetrieveParts } from '../retrieve/retrieve.ts';
 import { VisibleSets } from '../retrieve/visible-sets.ts';
 import { GivenClassIds } from '../store/class-ids.ts';
 import type { Database } from '../store/database.ts';
+import { requireLevels, syncLevels } from '../store/level-scheme.ts';
 import { TenantIds } from '../store/tenant-ids.ts';
-import { requireLevels, syncLevels } from '../store/tenants.ts';
 import { type Log, summarizeError } from '../telemetry/log.ts';
+import { labelScheme } from './label-scheme.ts';
 import { driftAlarms, openRecording } from './open-audit.ts';
 import { type OpenIndex, openIndex } from './open-index.ts';
 import { openModel } from './open-model.ts';
@@ -93,7 +94,7 @@ export async function openParts(
   log: Log,
   options: CoreOptions = {},
 ): Promise<Parts> {
-  const scheme = labelScheme(config);
+  const scheme = labelScheme(config.policy);
   await agreeOnLevels(config, database, scheme);
   const opened: (() => Promise<void>)[] = [];
   const close = async () => {
@@ -177,7 +178,7 @@ function retrieveParts(
     visibleSets: new VisibleSets(database),
     givenClassIds: new GivenClassIds(database),
     classCounts: config.qdrant && openClassCounts(database, log),
-    drift: createDriftWatch(database, driftAlarms(known.audit, log)),
+    drift: createDriftWatch(known, driftAlarms(known.audit, log)),
     indexLag: () => lag.read(),
   };
 }
@@ -188,10 +189,11 @@ function ingestParts(onClose: (end: () => Promise<void>) => void) {
   return { parser, newDocumentId: () => documentId(randomUUID()) };
 }
 
-async function openIndexer({ config, database, log }: Base, { index }: OpenIndex): Promise<Indexer> {
+async function openIndexer({ config, database, scheme, log }: Base, { index }: OpenIndex): Promise<Indexer> {
   const { fingerprint } = await describeSpace(config.modelManifest);
   return new Indexer({
     database,
+    scheme,
     index,
     fingerprint,
     onFailure: (document, error) =>
@@ -200,23 +202,11 @@ async function openIndexer({ config, database, log }: Base, { index }: OpenIndex
 }
 
 /** The database's levels are those of who may change policy; everybody else must agree with them. */
-async function agreeOnLevels({ role }: Config, database: Database, { levels }: LabelScheme): Promise<void> {
-  if (role === 'admin' || role === 'all') await syncLevels(database, levels);
-  else await requireLevels(database, role, levels);
+async function agreeOnLevels({ role }: Config, database: Database, scheme: LabelScheme): Promise<void> {
+  if (role === 'admin' || role === 'all') await syncLevels(database, scheme);
+  else await requireLevels(database, role, scheme);
 }
 
 export function now(): Instant {
   return instant(Date.now());
-}
-
-function labelScheme({ policy }: Config): LabelScheme {
-  return {
-    levels: policy.levels.map(({ name, silent, acr, maxAuthAgeSeconds, maxDirectoryAgeSeconds }, rank) => ({
-      name,
-      rank,
-      silent,
-      safeguards: { acr, maxAuthAgeSeconds, maxDirectoryAgeSeconds },
-    })),
-    compartments: new Set(policy.compartments),
-  };
 }

@@ -10,6 +10,7 @@ import { storeCalibration } from '../store/calibrations.ts';
 import type { Database } from '../store/database.ts';
 import { type IndexStats, readIndexStats } from '../store/index-stats.ts';
 import { now, type Parts } from './core.ts';
+import { requireOnly } from './index-work.ts';
 import { need } from './need.ts';
 
 /**
@@ -31,6 +32,8 @@ export function indexService(
     },
     calibrate: async (caller, { seconds }) => {
       const { subject } = await requireAdminister(caller);
+      // how fast the index is hangs on all that it holds, and others plan by what is found
+      await requireOnly(database, subject.tenant);
       const calibratable = requireCalibratable(need(index, 'index'));
       const settings = { index: calibratable, tenant: subject.tenant, fingerprint: await fingerprint() };
       if (state.isMeasuring)

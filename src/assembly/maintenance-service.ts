@@ -1,11 +1,12 @@
 import type { Embedder } from '../embed/embedder.ts';
 import type { Caller, Services } from '../http/services.ts';
 import { type Authority, authorize } from '../store/authority.ts';
+import { requireScheme } from '../store/level-scheme.ts';
 import { requireRootRight } from '../store/rights.ts';
 import type { Parts } from './core.ts';
 import { encryptionService } from './encryption-service.ts';
 import { indexService } from './index-service.ts';
-import { compareIndex, embedAgain, type ReembedProgress } from './index-work.ts';
+import { compareIndex, embedAgain, type ReembedProgress, requireOnly } from './index-work.ts';
 import { need } from './need.ts';
 import { spaceOf } from './open-model.ts';
 import { repairService } from './repair-service.ts';
@@ -21,11 +22,14 @@ export function maintenanceService(
     ...repairService({ ...parts, space: () => spaceOf(parts) }, (caller) => requireAdminister(parts, caller)),
     doctor: async (caller, { repair }) => {
       const { subject } = await requireAdminister(parts, caller);
-      return compareIndex(parts, [subject.tenant], repair);
+      return compareIndex(parts, subject.tenant, repair);
     },
     reembed: async (caller) => {
       const { subject } = await requireAdminister(parts, caller);
-      return embedAgain(parts, need(parts.embedder, 'embedding model'), [subject.tenant], onReembedProgress);
+      const tenants = await requireOnly(parts.database, subject.tenant);
+      const embedder = need(parts.embedder, 'embedding model');
+      const embedded = await embedAgain(parts, embedder, tenants, onReembedProgress);
+      return embedded.get(subject.tenant) ?? 0;
     },
   };
 }
@@ -57,10 +61,11 @@ export function readinessOf(parts: Parts, now: () => number): () => Promise<Read
 }
 
 async function look(parts: Parts): Promise<Readiness> {
-  const { config, database, embedder, indexedModel, indexer } = parts;
+  const { config, database, scheme, embedder, indexedModel, indexer } = parts;
   const role = config.role === 'all' ? 'retrieve' : config.role;
   const tries: Record<string, (() => Promise<boolean>) | undefined> = {
     database: () => database.unitOfWork(role, undefined, async () => true),
+    levels: () => requireScheme(database, role, scheme).then(() => true),
     embedding: embedder && (() => embeds(parts, embedder)),
     index: indexedModel && (async () => (await indexedModel.live()) === (await spaceOf(parts)).fingerprint),
     outbox: role === 'indexer' && indexer ? async () => (await indexer.backlog()).documents >= 0 : undefined,

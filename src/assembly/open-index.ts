@@ -1,5 +1,5 @@
 import type { Config } from '../config/config.ts';
-import type { QdrantConnection } from '../config/connections.ts';
+import { isSentInClear, type QdrantConnection } from '../config/connections.ts';
 import type { Embedder } from '../embed/embedder.ts';
 import { BulkheadError } from '../errors.ts';
 import { PgvectorCollections } from '../index/pgvector-collections.ts';
@@ -40,6 +40,10 @@ export async function openIndex(
 ): Promise<OpenIndex> {
   const isReader = config.role === 'retrieve';
   if (config.qdrant !== undefined) {
+    if (isSentInClear(config.qdrant.url))
+      log.warn(
+        'Qdrant is reached without TLS: keys and vectors can be read on the way; production refuses that',
+      );
     const qdrant = await openQdrantFor(config, config.qdrant, () => planning(config, database, log, space));
     try {
       if (!allowOtherModel) await requireSameModel(qdrant, space);

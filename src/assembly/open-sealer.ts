@@ -11,6 +11,7 @@ import type { RedactionPolicy } from '../guard/redaction-policy.ts';
 import type { Indexer } from '../ingest/indexer.ts';
 import { Resealer } from '../ingest/reseal.ts';
 import type { TenantId } from '../policy/ids.ts';
+import type { LabelScheme } from '../policy/label.ts';
 import type { UnopenedPassage } from '../retrieve/unseal.ts';
 import { DataKeys } from '../store/data-keys.ts';
 import type { Database } from '../store/database.ts';
@@ -114,16 +115,22 @@ async function tryKeys(keys: KeyService, file: string, stored: DataKeys): Promis
 export async function openResealer(
   {
     database,
+    scheme,
     redaction,
     log,
-  }: { readonly database: Database; readonly redaction: RedactionPolicy; readonly log: Log },
+  }: {
+    readonly database: Database;
+    readonly scheme: LabelScheme;
+    readonly redaction: RedactionPolicy;
+    readonly log: Log;
+  },
   { as, levels }: Encryption,
   indexer: Pick<Indexer, 'drain'>,
   audit: AuditLog | undefined,
 ): Promise<Resealer> {
   await new SealingWork(database).configure(levels);
   const onUnopened = unopenedAlarm(audit, log);
-  return new Resealer({ database, sealer: as.indexer, redaction, indexer, onUnopened });
+  return new Resealer({ database, scheme, sealer: as.indexer, redaction, indexer, onUnopened });
 }
 
 /** A ciphertext that does not open was tampered with, or a restore went wrong: somebody must look. */

@@ -7,12 +7,13 @@ import { BulkheadError } from '../errors.ts';
 import type { Caller, Services } from '../http/services.ts';
 import { rebuild } from '../ingest/rebuild.ts';
 import type { TenantId } from '../policy/ids.ts';
+import { requireIdle } from '../store/index-work.ts';
 import { LiveChunks } from '../store/live-chunks.ts';
 import { allTenants } from '../store/tenant-ids.ts';
 import type { Parts } from './core.ts';
 import { encryptionService } from './encryption-service.ts';
 import { measure, requireCalibratable } from './index-service.ts';
-import { compareIndex, embedAgain, type ReembedProgress } from './index-work.ts';
+import { type Comparison, compareIndex, embedAgain, type ReembedProgress, sumOf } from './index-work.ts';
 import { need } from './need.ts';
 import { openModel, spaceOf } from './open-model.ts';
 
@@ -23,29 +24,34 @@ export function operatorService(parts: Parts, onReembedProgress?: ReembedProgres
     ...NOT_THE_OPERATORS,
     ...encryptionService(parts, tenants),
     doctor: async (caller, { repair }) => {
-      const compared = await compareIndex(parts, await tenants(), repair);
-      const differences = Object.values(compared.differences).reduce((sum, passages) => sum + passages, 0);
-      await record(parts, caller, await tenants(), 'index.checked', { repaired: repair, differences });
-      return compared;
+      const compared = new Map<TenantId, Comparison>();
+      for (const tenant of await tenants()) compared.set(tenant, await compareIndex(parts, tenant, repair));
+      await record(parts, caller, compared, 'index.checked', ({ differences }) => ({
+        repaired: repair,
+        differences: total(Object.values(differences)),
+      }));
+      return sumOf([...compared.values()]);
     },
     reembed: async (caller) => {
       const embedder = await openModel(config, log);
       try {
-        const passages = await embedAgain(parts, embedder, await tenants(), onReembedProgress);
+        const embedded = await embedAgain(parts, embedder, await tenants(), onReembedProgress);
         const { fingerprint } = embedder;
-        await record(parts, caller, await tenants(), 'index.reembedded', { fingerprint, passages });
-        return passages;
+        await record(parts, caller, embedded, 'index.reembedded', (passages) => ({ fingerprint, passages }));
+        return total([...embedded.values()]);
       } finally {
         await embedder.close();
       }
     },
-    rebuild: async (caller) => async (onProgress) => {
+    rebuild: async (caller) => {
       const collections = need(parts.collections, 'index to write');
-      const all = await tenants();
-      const options = { database, collections, space: await spaceOf(parts), tenants: all, onProgress };
-      const passages = await rebuild(options);
-      await record(parts, caller, all, 'index.rebuilt', { passages });
-      return { passages };
+      await requireIdle(database);
+      return async (onProgress) => {
+        const space = await spaceOf(parts);
+        const copied = await rebuild({ database, collections, space, tenants: await tenants(), onProgress });
+        await record(parts, caller, copied, 'index.rebuilt', (passages) => ({ passages }));
+        return { passages: total([...copied.values()]) };
+      };
     },
     calibrate: async (_, { seconds }) => {
       const tenant = await largest(parts, await tenants());
@@ -79,15 +85,19 @@ async function largest({ database }: Parts, tenants: readonly TenantId[]): Promi
 
 type IndexEvent = 'index.checked' | 'index.reembedded' | 'index.rebuilt';
 
-/** With each tenant's log: it is their index. */
-async function record<K extends IndexEvent>(
+/** With each tenant's log, and of it alone: it is their index, and how much the others have is not their business. */
+async function record<K extends IndexEvent, T>(
   { audit }: Parts,
   { identity, requestId }: Caller,
-  tenants: readonly TenantId[],
+  found: ReadonlyMap<TenantId, T>,
   kind: K,
-  body: Omit<EventBodies[K], 'subject' | 'actor' | 'request'>,
+  bodyOf: (own: T) => Omit<EventBodies[K], 'subject' | 'actor' | 'request'>,
 ): Promise<void> {
   const by = { subject: identity.user, actor: null, request: requestId };
-  for (const tenant of tenants)
-    await need(audit, 'audit log').appendEvent(tenant, kind, { ...by, ...body } as EventBodies[K]);
+  for (const [tenant, own] of found)
+    await need(audit, 'audit log').appendEvent(tenant, kind, { ...by, ...bodyOf(own) } as EventBodies[K]);
+}
+
+function total(numbers: readonly number[]): number {
+  return numbers.reduce((sum, n) => sum + n, 0);
 }

@@ -1,4 +1,3 @@
-import { BulkheadError } from '../errors.ts';
 import type { Caller, Services } from '../http/services.ts';
 import type { EmbeddingSpace } from '../index/vector-index.ts';
 import { byWhom } from '../ingest/7-write.ts';
@@ -6,8 +5,9 @@ import { rebuild } from '../ingest/rebuild.ts';
 import { documentId } from '../policy/ids.ts';
 import type { Authority } from '../store/authority.ts';
 import { listDeadLetters, retryDeadLetters } from '../store/dead-letters.ts';
-import { allTenants } from '../store/tenant-ids.ts';
+import { requireIdle } from '../store/index-work.ts';
 import type { Parts } from './core.ts';
+import { requireOnly } from './index-work.ts';
 import { need } from './need.ts';
 
 const MOST_SHOWN = 1000;
@@ -23,8 +23,6 @@ export function repairService(
   requireAdminister: (caller: Caller) => Promise<Authority>,
 ): Pick<Services['maintenance'], 'deadLetters' | 'retryDeadLetters' | 'rebuild'> {
   const { database, space } = parts;
-  // a second one would take the first one's generation away
-  const state = { isRebuilding: false };
   return {
     deadLetters: async (caller) => {
       const { context } = await requireAdminister(caller);
@@ -45,24 +43,17 @@ export function repairService(
       const authority = await requireAdminister(caller);
       const collections = need(parts.collections, 'index to write');
       const audit = need(parts.audit, 'audit log');
-      if (state.isRebuilding) throw new BulkheadError('conflict', 'The index is being rebuilt already.');
-      state.isRebuilding = true;
+      const { tenant } = authority.subject;
+      await requireOnly(database, tenant);
+      await requireIdle(database);
       return async (onProgress) => {
-        try {
-          const tenants = (await allTenants(database)).map(({ id }) => id);
-          const passages = await rebuild({
-            database,
-            collections,
-            space: await space(),
-            tenants,
-            onProgress,
-          });
-          const body = { ...byWhom({ authority, request: caller.requestId }), passages };
-          await audit.appendEvent(authority.subject.tenant, 'index.rebuilt', body);
-          return { passages };
-        } finally {
-          state.isRebuilding = false;
-        }
+        // another tenant may have been made since
+        const tenants = await requireOnly(database, tenant);
+        const copied = await rebuild({ database, collections, space: await space(), tenants, onProgress });
+        const passages = copied.get(tenant) ?? 0;
+        const body = { ...byWhom({ authority, request: caller.requestId }), passages };
+        await audit.appendEvent(tenant, 'index.rebuilt', body);
+        return { passages };
       };
     },
   };

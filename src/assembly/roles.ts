@@ -1,5 +1,6 @@
 /** What each process role needs of the configuration, and what it must not be given. */
 import type { Config } from '../config/config.ts';
+import { isThisMachine } from '../config/connections.ts';
 import { BulkheadError } from '../errors.ts';
 import type { ProcessRole, ServiceRole } from '../store/process-role.ts';
 
@@ -30,6 +31,20 @@ export function refuseUnfit(config: Config): void {
   refuseIndexKeys(config);
   if (config.keyFile !== undefined && !handlesTexts(role))
     throw unfit(`The role "${role}" opens no texts: unset BULKHEAD_KEY_FILE.`);
+}
+
+/**
+ * Refuses to take tokens and give texts in clear beyond this machine: a listener elsewhere has a certificate, or a proxy
+ * in front that has one, which an https public address says. The indexer answers nothing but whether it is well.
+ * @throws BulkheadError `store_unsafe`, in one line
+ */
+export function refusePlainListener({ production, role, host, certificate, publicUrl }: Config): void {
+  if (!production || role === 'indexer' || certificate !== undefined || isThisMachine(host)) return;
+  if (publicUrl !== undefined && new URL(publicUrl).protocol === 'https:') return;
+  throw new BulkheadError(
+    'store_unsafe',
+    `Callers would reach ${host} without TLS. Set BULKHEAD_TLS_CERT and BULKHEAD_TLS_KEY, or, behind a proxy that terminates TLS, BULKHEAD_URL to its https address.`,
+  );
 }
 
 function refuseWithoutStores({ role, database, demo }: Config): void {

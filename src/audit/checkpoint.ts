@@ -1,6 +1,6 @@
 import { type KeyObject, verify } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import type { AuditKey } from './audit-key.ts';
 import { canonicalJson } from './canonical-json.ts';
 import { appendLines } from './durable-file.ts';
@@ -72,9 +72,19 @@ export async function appendCheckpoints(
   await appendLines(path, lines.map(canonicalJson), isWhole);
 }
 
-/** Reads the tenant's checkpoints in the file's order; a missing file has none. */
-export function readCheckpoints(path: string, tenant: number): Promise<CheckpointFile> {
-  return read(path, (line) => line.tenant === tenant);
+/** How a file is opened for reading. */
+type Open = (path: string) => Readable | Promise<Readable>;
+
+/**
+ * Reads the tenant's checkpoints in the file's order; a missing file has none.
+ * @throws Error of the system, and what `open` throws
+ */
+export function readCheckpoints(
+  path: string,
+  tenant: number,
+  open: Open = createReadStream,
+): Promise<CheckpointFile> {
+  return read(path, (line) => line.tenant === tenant, open);
 }
 
 /** As `readCheckpoints`, of every tenant. */
@@ -85,24 +95,46 @@ export function readAllCheckpoints(path: string): Promise<CheckpointFile> {
 async function read(
   path: string,
   isAskedFor: (line: { readonly tenant: number }) => boolean,
+  open: Open = createReadStream,
 ): Promise<CheckpointFile> {
   const checkpoints: Checkpoint[] = [];
   const losses: DeclaredLoss[] = [];
   const unreadableLines: number[] = [];
   let number = 0;
   try {
-    for await (const line of createInterface({ input: createReadStream(path), crlfDelay: Infinity })) {
+    for await (const line of linesOf(await open(path))) {
       number += 1;
       const checkpoint = parseCheckpoint(line);
       const loss = checkpoint === undefined ? parseLoss(line) : undefined;
       if (checkpoint !== undefined && isAskedFor(checkpoint)) checkpoints.push(checkpoint);
       if (loss !== undefined && isAskedFor(loss)) losses.push({ loss, after: checkpoints.length });
       if (checkpoint === undefined && loss === undefined) unreadableLines.push(number);
+      if (unreadableLines.length === MOST_UNREADABLE) break;
     }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
   return { checkpoints, losses, unreadableLines };
+}
+
+/** A file that is this broken is not read further. */
+const MOST_UNREADABLE = 1000;
+/** Longer than any line written here. */
+const LONGEST_LINE = 8192;
+
+/** The lines, and an empty one for each that is too long to be ours: a file of one line would fill the memory. */
+async function* linesOf(stream: Readable): AsyncIterable<string> {
+  let line = '';
+  stream.setEncoding('utf8');
+  for await (const text of stream as AsyncIterable<string>) {
+    const [first = '', ...more] = text.split('\n');
+    line = (line + first).slice(0, LONGEST_LINE + 1);
+    for (const next of more) {
+      yield line.length > LONGEST_LINE ? '' : line;
+      line = next;
+    }
+  }
+  if (line !== '') yield line.length > LONGEST_LINE ? '' : line;
 }
 
 const FIELDS: Readonly<Record<keyof Checkpoint, 'number' | 'string'>> = {

@@ -28,7 +28,8 @@ export interface AuditProblem {
     | 'cut-off'
     | 'checkpoint-mismatch'
     | 'bad-signature'
-    | 'checkpoints-missing';
+    | 'checkpoints-missing'
+    | 'bad-witness';
   readonly detail: string;
 }
 

@@ -4,7 +4,7 @@ import { chainsOf, recordsOf, type StoredChain, storedCheckpoints } from './audi
 import type { Checkpoint } from './checkpoint.ts';
 import type { SignedLoss } from './loss.ts';
 import { type Anchor, type AuditProblem, verifyChain } from './verify-chain.ts';
-import { hear, keepSigned, type Witness, type Witnesses } from './witnesses.ts';
+import { hear, keepSigned, keyFor, type Witness, type Witnesses } from './witnesses.ts';
 
 export interface AuditVerdict {
   readonly chains: number;
@@ -47,9 +47,8 @@ export async function verifyTenant(
   // the files first: what they know is in the database, however much is added meanwhile
   const heard = await hear(options, others, context.tenant);
   const chains = await chainsOf(database, context);
-  const signedInTable = await keepSigned(
-    await storedCheckpoints(database, context, chains),
-    (writer) => (others.get(writer) ?? options).publicKey,
+  const signedInTable = await keepSigned(await storedCheckpoints(database, context, chains), (writer) =>
+    keyFor(options, others, writer),
   );
   const problems = [...heard.problems, ...signedInTable.problems];
   let records = 0;

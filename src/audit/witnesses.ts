@@ -3,12 +3,19 @@
  * write chains of their own. Each speaks of its own chains only.
  */
 import { createPublicKey, type KeyObject } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BulkheadError } from '../errors.ts';
 import { auditKeyId } from './audit-key.ts';
-import { type Checkpoint, type DeclaredLoss, isSigned, readCheckpoints } from './checkpoint.ts';
+import {
+  type Checkpoint,
+  type CheckpointFile,
+  type DeclaredLoss,
+  isSigned,
+  readCheckpoints,
+} from './checkpoint.ts';
 import { isLossSigned, type SignedLoss } from './loss.ts';
+import { openUntrusted, readUntrusted } from './untrusted-file.ts';
 import type { AuditProblem } from './verify-chain.ts';
 
 export interface Witness {
@@ -18,8 +25,13 @@ export interface Witness {
   readonly publicKey: KeyObject;
 }
 
+/** What should have proved a writer's chains and does not; theirs alone are without proof then. */
+interface UnusableWitness {
+  readonly unusable: string;
+}
+
 /** By the name of the chains' writer. */
-export type Witnesses = ReadonlyMap<string, Witness>;
+export type Witnesses = ReadonlyMap<string, Witness | UnusableWitness>;
 
 /** What is left of the files when all that nobody signed is taken out. */
 export interface Testimony {
@@ -31,10 +43,14 @@ export interface Testimony {
 export const PUBLIC_KEY_FILE = 'audit.pub';
 export const CHECKPOINTS_FILE = 'audit-checkpoints.ndjson';
 
+/** An Ed25519 public key in PEM has 113. */
+const MOST_KEY_BYTES = 4096;
+
 /**
  * Reads a folder that has one for each other writer, by its name, with that process's `audit.pub` and
- * `audit-checkpoints.ndjson`: mounted there, or copied. Without the folder there are none.
- * @throws BulkheadError `config_invalid` for a folder without an Ed25519 public key
+ * `audit-checkpoints.ndjson`: mounted there, or copied. Without the folder there are none. Whoever took over one of
+ * those processes may have put anything in their place.
+ * @throws BulkheadError `config_invalid` for a folder that cannot be read
  */
 export async function readWitnesses(folder: string): Promise<Witnesses> {
   const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
@@ -46,25 +62,29 @@ export async function readWitnesses(folder: string): Promise<Witnesses> {
   );
 }
 
-async function readWitness(folder: string, name: string): Promise<Witness> {
+async function readWitness(folder: string, name: string): Promise<Witness | UnusableWitness> {
   const file = join(folder, name, PUBLIC_KEY_FILE);
   try {
-    const publicKey = createPublicKey(await readFile(file, 'utf8'));
+    const publicKey = createPublicKey(await readUntrusted(file, MOST_KEY_BYTES));
     if (publicKey.asymmetricKeyType === 'ed25519')
       return { publicKey, checkpointsFile: join(folder, name, CHECKPOINTS_FILE) };
   } catch {
     // whatever it is, it is no key
   }
-  throw new BulkheadError('config_invalid', `${file} does not hold an Ed25519 public key in PEM.`);
+  return { unusable: `${file} is not a plain file with an Ed25519 public key in PEM.` };
+}
+
+/** The key that a writer's checkpoints in the database are signed with; `undefined` where it cannot be told. */
+export function keyFor(own: Witness, others: Witnesses, writer: string): KeyObject | undefined {
+  const witness = others.get(writer) ?? own;
+  return 'unusable' in witness ? undefined : witness.publicKey;
 }
 
 /** What all the files say of one tenant. */
 export async function hear(own: Witness, others: Witnesses, tenant: number): Promise<Testimony> {
   const heard = [
-    await hearOne(own, tenant, (writer) => !others.has(writer)),
-    ...(await Promise.all(
-      [...others].map(([name, witness]) => hearOne(witness, tenant, (writer) => writer === name)),
-    )),
+    await hearOne(own, await readCheckpoints(own.checkpointsFile, tenant), (writer) => !others.has(writer)),
+    ...(await Promise.all([...others].map(([name, witness]) => hearOther(name, witness, tenant)))),
   ];
   return {
     checkpoints: heard.flatMap(({ checkpoints }) => checkpoints),
@@ -73,12 +93,31 @@ export async function hear(own: Witness, others: Witnesses, tenant: number): Pro
   };
 }
 
-async function hearOne(
-  { checkpointsFile, publicKey }: Witness,
+/** What is wrong with one is said of its writer, and keeps none of the others from being heard. */
+async function hearOther(
+  name: string,
+  witness: Witness | UnusableWitness,
   tenant: number,
+): Promise<Testimony> {
+  if ('unusable' in witness) return noTestimony(name, witness.unusable);
+  try {
+    const file = await readCheckpoints(witness.checkpointsFile, tenant, openUntrusted);
+    return await hearOne(witness, file, (writer) => writer === name);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return noTestimony(name, `${witness.checkpointsFile} was not read: ${why}.`);
+  }
+}
+
+function noTestimony(writer: string, detail: string): Testimony {
+  return { checkpoints: [], losses: [], problems: [{ writer, seq: 0, what: 'bad-witness', detail }] };
+}
+
+async function hearOne(
+  { publicKey }: Witness,
+  file: CheckpointFile,
   mayTellOf: (writer: string) => boolean,
 ): Promise<Testimony> {
-  const file = await readCheckpoints(checkpointsFile, tenant);
   const declared = signedLosses(
     file.losses.filter(({ loss }) => mayTellOf(loss.writer)),
     publicKey,
@@ -123,15 +162,16 @@ function notLost(checkpoints: readonly Checkpoint[], losses: readonly DeclaredLo
   );
 }
 
-/** Only checkpoints that the writer's key signed prove anything. */
+/** Only checkpoints that the writer's key signed prove anything; where it is not known, none does. */
 export async function keepSigned(
   all: readonly Checkpoint[],
-  keyOf: (writer: string) => KeyObject,
+  keyOf: (writer: string) => KeyObject | undefined,
 ): Promise<{ readonly checkpoints: readonly Checkpoint[]; readonly problems: readonly AuditProblem[] }> {
   const checkpoints: Checkpoint[] = [];
   const problems: AuditProblem[] = [];
   for (const checkpoint of all) {
     const key = keyOf(checkpoint.writer);
+    if (key === undefined) continue;
     if (await isSigned(key, checkpoint)) checkpoints.push(checkpoint);
     else problems.push(badSignature(checkpoint, auditKeyId(key)));
   }

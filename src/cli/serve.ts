@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 import type { Command } from 'commander';
-import { describeRole, refuseUnfit } from '../assembly/roles.ts';
+import { describeRole, refusePlainListener, refuseUnfit } from '../assembly/roles.ts';
 import type { Bulkhead } from '../assembly/server.ts';
 import type { Config } from '../config/config.ts';
 import { BulkheadError, isBulkheadError, toBulkheadError } from '../errors.ts';
@@ -36,6 +36,7 @@ export function serveCommand(program: Command, terminal: Terminal): void {
       const { openBulkhead } = await import('../assembly/server.ts');
       const config = loadConfig(undefined, role === undefined ? {} : { BULKHEAD_ROLE: role });
       refuseUnfit(config);
+      refusePlainListener(config);
       // of a server that has both the port and the folder, the folder says more
       if (dataFolderHolder(config.dataFolder) === undefined) await tryPort(config);
       const progress = terminal.progress('Loading the demo company');

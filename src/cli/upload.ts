@@ -42,10 +42,7 @@ function contentOf(bytes: Uint8Array) {
 /** The API takes one set of fields; a row and the sidecar of its file join to the tighter, as in the pipeline. */
 function accessOf({ access, sidecar }: Submission, levels: readonly string[]): AccessFields | undefined {
   if (access === undefined || sidecar === undefined) return access ?? sidecar;
-  const scheme = {
-    levels: levels.map((name, rank) => ({ name, rank, safeguards: {} })),
-    compartments: new Set<string>(),
-  };
+  const scheme = { levels: levels.map((name, rank) => ({ name, rank, safeguards: {} })) };
   const { level, compartments, inherits, entries = [], asksToAllow } = joinFields([access, sidecar], scheme);
   // sent without an allow, the document would take those of its container
   if (asksToAllow && !entries.some(({ effect }) => effect === 'allow'))

@@ -47,13 +47,18 @@ export function databaseConnection(env: Environment): DatabaseConnection | undef
   };
 }
 
-/** @throws BulkheadError `config_invalid`, also for an index without the database that it follows */
+/** @throws BulkheadError `config_invalid`, also for an index without the database that it follows; `store_unsafe` */
 export function qdrantConnection(env: Environment): QdrantConnection | undefined {
   if (env.QDRANT_URL === undefined) return undefined;
   if (env.DATABASE_URL === undefined)
     throw new BulkheadError(
       'config_invalid',
       'QDRANT_URL is set and DATABASE_URL is not: the embedded store brings its own index.',
+    );
+  if (env.NODE_ENV === 'production' && isSentInClear(env.QDRANT_URL))
+    throw new BulkheadError(
+      'store_unsafe',
+      'Qdrant would be reached without TLS, with keys and vectors in clear. Set QDRANT_URL to its https address.',
     );
   const writeKey = readSecret(env.QDRANT_API_KEY_FILE) ?? env.QDRANT_API_KEY;
   return {
@@ -64,6 +69,17 @@ export function qdrantConnection(env: Environment): QdrantConnection | undefined
     timeoutMs: env.QDRANT_TIMEOUT_MS,
     quantization: env.QDRANT_QUANTIZATION,
   };
+}
+
+/** Whether what is said to this URL can be read on the way. */
+export function isSentInClear(url: string): boolean {
+  const { protocol, hostname } = new URL(url);
+  return protocol !== 'https:' && !isThisMachine(hostname);
+}
+
+/** A host name, or an address with or without brackets, that nobody else's machine answers to. */
+export function isThisMachine(host: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/.test(host);
 }
 
 /** @throws BulkheadError `config_invalid` for a certificate without its key, or the other way round */

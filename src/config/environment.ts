@@ -39,5 +39,10 @@ export const environmentSchema = z.object({
   QDRANT_CA_FILE: z.string().min(1).optional(),
   QDRANT_TIMEOUT_MS: integer(10, 600_000).default(5_000),
   QDRANT_QUANTIZATION: z.enum(['none', 'int8']).default('none'),
+  // node reads it: with it, whoever sits between is believed, whatever certificate they show
+  NODE_TLS_REJECT_UNAUTHORIZED: z
+    .string()
+    .refine((value) => value !== '0', 'it is 0, which turns the verification of certificates off: unset it')
+    .optional(),
   LOG_LEVEL: z.enum(['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace']).default('info'),
 });

@@ -143,7 +143,8 @@ interface MaintenanceService {
   /**
    * Embeds every passage with the configured model and switches to it.
    * @returns how many passages it embedded
-   * @throws BulkheadError `right_missing` without `administer` at the root
+   * @throws BulkheadError `right_missing` without `administer` at the root; `conflict` while the index is being rebuilt
+   *   or embedded again, and where several tenants share it
    */
   reembed(caller: Caller): Promise<number>;
   /**
@@ -159,7 +160,8 @@ interface MaintenanceService {
   retryDeadLetters(caller: Caller, documents: readonly string[] | undefined): Promise<number>;
   /**
    * Resolves to the building, which has not begun, once it is sure that it may.
-   * @throws BulkheadError `right_missing` without `administer` at the root; `conflict` while another one is under way
+   * @throws BulkheadError `right_missing` without `administer` at the root; `conflict` while another one is under way, and
+   *   where several tenants share the index: then its operator does it
    */
   rebuild(caller: Caller): Promise<ProgressWork<{ readonly passages: number }>>;
   /**
@@ -170,7 +172,7 @@ interface MaintenanceService {
   /**
    * Resolves to the measuring, which has not begun, once it is sure that it can.
    * @throws BulkheadError `right_missing` without `administer` at the root; `conflict` for an index that is exact by
-   *   nature, and while another calibration is under way
+   *   nature, while another calibration is under way, and where several tenants share the index
    */
   calibrate(caller: Caller, options: { readonly seconds: number }): Promise<CalibrationRun>;
   /**

@@ -59,19 +59,27 @@ export class PgvectorCollections implements VectorCollections {
     await this.drop(fillingName(fingerprint));
     await this.drop(replaced(fingerprint));
     const index = await this.open({ fingerprint: fillingName(fingerprint), dimension });
+    const filling = await this.#locked((work) =>
+      find(work, fillingName(fingerprint)).executeTakeFirstOrThrow(),
+    );
     return {
       index,
       swap: async () => {
-        await this.#locked((work) => swap(work, fingerprint));
+        await this.#locked((work) => swap(work, fingerprint, filling.id));
         await this.drop(replaced(fingerprint));
       },
-      abandon: () => this.drop(fillingName(fingerprint)),
+      abandon: () => this.#drop(fillingName(fingerprint), filling.id),
     };
   }
 
-  async drop(fingerprint: string): Promise<void> {
+  drop(fingerprint: string): Promise<void> {
+    return this.#drop(fingerprint);
+  }
+
+  /** @param id absent = whichever has the name */
+  async #drop(fingerprint: string, id?: number): Promise<void> {
     let left = true;
-    while (left) left = await this.#locked((work) => dropStep(work, fingerprint));
+    while (left) left = await this.#locked((work) => dropStep(work, fingerprint, id));
   }
 
   #dimensionOf(fingerprint: string): Promise<number | undefined> {
@@ -114,26 +122,25 @@ async function setLive(
 }
 
 /** The names change places, and with them all that goes by a name: searches, and writers, which wait for this. */
-async function swap(work: Work, fingerprint: string): Promise<void> {
+async function swap(work: Work, fingerprint: string, filling: number): Promise<void> {
   const old = await find(work, fingerprint).executeTakeFirst();
-  const rename = async (from: string, to: string, live: boolean) => {
-    const { numUpdatedRows } = await work
+  if ((await find(work, fillingName(fingerprint)).executeTakeFirst())?.id !== filling)
+    throw new BulkheadError('conflict', 'This rebuild was given up for another one.');
+  const rename = (from: string, to: string, live: boolean) =>
+    work
       .withSchema('bulkhead')
       .updateTable('index_collection')
       .set({ fingerprint: to, live })
       .where('fingerprint', '=', from)
-      .executeTakeFirstOrThrow();
-    return numUpdatedRows;
-  };
+      .execute();
   await rename(fingerprint, replaced(fingerprint), false);
-  if ((await rename(fillingName(fingerprint), fingerprint, old?.live ?? false)) === 0n)
-    throw new BulkheadError('conflict', 'This rebuild was given up for another one.');
+  await rename(fillingName(fingerprint), fingerprint, old?.live ?? false);
 }
 
 /** @returns whether anything may be left */
-async function dropStep(work: Work, fingerprint: string): Promise<boolean> {
+async function dropStep(work: Work, fingerprint: string, id: number | undefined): Promise<boolean> {
   const collection = await find(work, fingerprint).executeTakeFirst();
-  if (collection === undefined) return false;
+  if (collection === undefined || (id !== undefined && id !== collection.id)) return false;
   if (collection.live) throw new BulkheadError('conflict', `The index of ${fingerprint} is in use.`);
   const { rows } = await sql<{ chunk_id: number }>`with removed as (
       delete from bulkhead.index_vector where collection_id = ${collection.id} and chunk_id in (

@@ -1,6 +1,6 @@
 /**
  * The exact index in the database itself (docs/decisions/0004). Searches run as the role `retrieve`, which may
- * call two functions and read no index table; writes run as the role `indexer`.
+ * call three functions and read no index table; writes run as the role `indexer`.
  */
 import { type RawBuilder, sql } from 'kysely';
 import { BulkheadError, isBulkheadError } from '../errors.ts';
@@ -51,7 +51,7 @@ export class PgvectorIndex implements VectorIndex {
     this.#requireDimension(dense);
     const [found] = await this.#ask<{ hits: string | null }>(
       tenant,
-      sql`select string_agg(concat_ws(' ', list, chunk_id, document_id, class_id, version, score), ';') as hits
+      sql`select string_agg(concat_ws(' ', list, chunk_id, score), ';') as hits
         from bulkhead.search_chunks(${tenant}, ${this.#space.fingerprint}, ${classes(request.visible)},
           ${request.documents ? [...request.documents] : null}, ${vectorText(dense)}::public.vector,
           ${[...request.terms]}, ${limit})`,
@@ -66,6 +66,15 @@ export class PgvectorIndex implements VectorIndex {
       sql`select bulkhead.count_chunks(${tenant}, ${this.#space.fingerprint}, ${classes(visible)}) as chunks`,
     );
     return rows[0]?.chunks ?? 0;
+  }
+
+  async locate(tenant: TenantId, chunks: readonly ChunkId[]): Promise<readonly IndexedPoint[]> {
+    const rows = await this.#ask<PointRow>(
+      tenant,
+      sql`select chunk_id, document_id, version, class_id
+        from bulkhead.locate_chunks(${tenant}, ${this.#space.fingerprint}, ${[...chunks]}) order by chunk_id`,
+    );
+    return rows.map(pointOf);
   }
 
   async upsert(points: readonly IndexPoint[]): Promise<void> {

@@ -93,7 +93,8 @@ export class QdrantCollections implements VectorCollections {
     const live = await liveGeneration(calls, names);
     if (live !== undefined && generations.includes(live))
       throw new BulkheadError('conflict', `The index of ${fingerprint} is in use.`);
-    await this.#remove(generations);
+    // the model's own alias goes with it
+    await this.#remove(generations, [names.current(fingerprint)]);
   }
 
   async rebuild(space: EmbeddingSpace): Promise<Rebuild> {
@@ -152,10 +153,19 @@ export class QdrantCollections implements VectorCollections {
     await this.#remove(generations.filter((name) => name !== next));
   }
 
-  /** Their aliases go with them. */
-  async #remove(generations: readonly string[]): Promise<void> {
+  /**
+   * Each only while no alias names it, which would go with it: another process may have put it in place since it was
+   * listed.
+   * @param given aliases that may go
+   */
+  async #remove(generations: readonly string[], given: readonly string[] = []): Promise<void> {
     const { calls, weights } = this.#setting;
-    for (const name of generations) await calls.write('DELETE', `/collections/${name}`);
+    for (const name of generations) {
+      const inUse = [...(await aliases(calls))].some(
+        ([alias, target]) => target === name && !given.includes(alias),
+      );
+      if (!inUse) await calls.write('DELETE', `/collections/${name}`);
+    }
     weights.noteWrite();
   }
 }

@@ -17,21 +17,26 @@ export function tenantFilter(tenant: TenantId): { must: Condition[] } {
 }
 
 /** @throws BulkheadError as `requireClasses` does */
-export function visibleFilter(
-  tenant: TenantId,
-  visible: VisibleClasses,
-  form?: FilterForm,
-): { must: Condition[] } {
+export function visibleFilter(tenant: TenantId, visible: VisibleClasses): { must: Condition[] } {
   requireClasses(visible);
-  const chosen = form ?? (visible.ranges.length <= MOST_RANGES ? 'ranges' : 'any');
-  return { must: [ofTenant(tenant), chosen === 'ranges' ? inRanges(visible) : inList(visible)] };
+  const form = visible.ranges.length <= MOST_RANGES ? 'ranges' : 'any';
+  return { must: [ofTenant(tenant), ofClasses(visible, form)] };
 }
 
-export function searchFilter({ tenant, visible, documents }: SearchRequest, form: FilterForm): Filter {
-  const { must } = visibleFilter(tenant, visible, form);
-  return documents === undefined
-    ? { must }
-    : { must: [...must, { key: 'document', match: { any: [...documents] } }] };
+/**
+ * What a search may touch, in JSON.
+ * @throws BulkheadError as `requireClasses` does
+ */
+export function searchFilterText(request: SearchRequest, form: FilterForm): string {
+  const { tenant, visible, span, documents } = request;
+  requireClasses(visible);
+  const classes =
+    span !== undefined && span.ranges.length <= Math.min(visible.ranges.length, MOST_RANGES)
+      ? classesText(span, 'ranges')
+      : classesText(visible, form);
+  const must = [JSON.stringify(ofTenant(tenant)), classes];
+  if (documents !== undefined) must.push(JSON.stringify({ key: 'document', match: { any: documents } }));
+  return `{"must":[${must.join()}]}`;
 }
 
 /** @param before only points of older versions */
@@ -53,6 +58,24 @@ export function requireClasses(visible: VisibilityFilter): void {
 
 function ofTenant(tenant: TenantId): Condition {
   return { key: 'tenant', match: { value: String(tenant) } };
+}
+
+const written: Readonly<Record<FilterForm, WeakMap<VisibleClasses, string>>> = {
+  ranges: new WeakMap(),
+  any: new WeakMap(),
+};
+
+/** Written once for each set: callers keep theirs from search to search, and ten thousand ids take milliseconds. */
+function classesText(visible: VisibleClasses, form: FilterForm): string {
+  const known = written[form].get(visible);
+  if (known !== undefined) return known;
+  const text = JSON.stringify(ofClasses(visible, form));
+  written[form].set(visible, text);
+  return text;
+}
+
+function ofClasses(visible: VisibleClasses, form: FilterForm): Condition {
+  return form === 'ranges' ? inRanges(visible) : inList(visible);
 }
 
 function inRanges({ ranges }: VisibleClasses): Condition {

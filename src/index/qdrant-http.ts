@@ -64,13 +64,20 @@ export class QdrantHttp {
     const secure = this.#base.protocol === 'https:';
     const options = { keepAlive: true, maxSockets: MOST_CONNECTIONS };
     this.#agent = secure
-      ? new SecureAgent({ ...options, minVersion: 'TLSv1.2', ...(ca === undefined ? {} : { ca }) })
+      ? new SecureAgent({
+          ...options,
+          minVersion: 'TLSv1.2',
+          // said, since node's own default is the environment's to change
+          rejectUnauthorized: true,
+          ...(ca === undefined ? {} : { ca }),
+        })
       : new Agent(options);
     this.#request = secure ? secureRequest : plainRequest;
   }
 
   /**
    * What the API calls `result`, or the whole answer where it has none.
+   * @param body a text is JSON already
    * @param timeoutMs from the request's first byte to the answer's last
    * @throws QdrantFailure
    */
@@ -86,7 +93,8 @@ export class QdrantHttp {
   }
 
   #exchange(method: Method, path: string, body: unknown, timeoutMs: number): Promise<Answer> {
-    const sent = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
+    const sent =
+      body === undefined ? undefined : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
     return new Promise((resolve, reject) => {
       const request: ClientRequest = this.#request(
         {

@@ -20,7 +20,7 @@ import {
 import type { Method } from './qdrant-http.ts';
 import { type Quantization, readCollection } from './qdrant-layout.ts';
 import { denseName, type QdrantNames } from './qdrant-names.ts';
-import { HIT_PAYLOAD, pointsOf, toIndexedPoint, toPoint } from './qdrant-points.ts';
+import { LISTED_PAYLOAD, pointsOf, toIndexedPoint, toPoint } from './qdrant-points.ts';
 import { bestHits, denseQuery, type Query, sparseQuery } from './qdrant-search.ts';
 import { collectionNames, liveGeneration } from './qdrant-state.ts';
 import type { TermWeights } from './qdrant-term-weights.ts';
@@ -51,7 +51,7 @@ export class QdrantIndex implements VectorIndex, Calibratable {
   readonly #setting: QdrantSetting;
   readonly #space: EmbeddingSpace;
   readonly #only: string | undefined;
-  readonly #send = (body: unknown) => this.#read('points/query/batch', body);
+  readonly #send = (body: string) => this.#read('points/query/batch', body);
 
   /** @param only one generation, which is not yet the current one; absent = the model's current one */
   constructor(setting: QdrantSetting, space: EmbeddingSpace, only?: string) {
@@ -129,7 +129,18 @@ export class QdrantIndex implements VectorIndex, Calibratable {
       filter: tenantFilter(tenant),
       limit,
       ...(after === undefined ? {} : { offset: after + 1 }),
-      with_payload: HIT_PAYLOAD,
+      with_payload: LISTED_PAYLOAD,
+    });
+    return pointsOf(answer).map(toIndexedPoint);
+  }
+
+  async locate(tenant: TenantId, chunks: readonly ChunkId[]): Promise<readonly IndexedPoint[]> {
+    await this.#requireLive();
+    if (chunks.length === 0) return [];
+    const answer = await this.#read('points/scroll', {
+      filter: chunksFilter(tenant, chunks),
+      limit: chunks.length,
+      with_payload: LISTED_PAYLOAD,
     });
     return pointsOf(answer).map(toIndexedPoint);
   }

@@ -5,8 +5,8 @@ import { garbledAnswer } from './qdrant-calls.ts';
 import { denseName, TERMS } from './qdrant-names.ts';
 import type { Hit, IndexedPoint, IndexPoint } from './vector-index.ts';
 
-/** What a search returns beside id and score. */
-export const HIT_PAYLOAD: readonly string[] = ['document', 'class', 'version'];
+/** What is told of a point where it is listed. */
+export const LISTED_PAYLOAD: readonly string[] = ['document', 'class', 'version'];
 
 /**
  * Qdrant adds up term by term in single precision, in an order that depends on what else it holds, and hidden
@@ -40,12 +40,12 @@ function toSparse({ ids, weights }: IndexPoint['terms']): Schemas['SparseVector'
 
 /** @throws BulkheadError `index_unavailable` for a hit that is not whole */
 export function toHit(found: unknown): Hit {
-  const { score } = found as { readonly score?: unknown };
-  if (typeof score !== 'number' || !Number.isFinite(score)) throw garbledAnswer();
-  const { chunkId: chunk, documentId: document, classId: ofClass, version } = toIndexedPoint(found);
-  return { chunkId: chunk, documentId: document, classId: ofClass, version, score };
+  const { id, score } = found as { readonly id?: unknown; readonly score?: unknown };
+  if (!isInteger(id) || typeof score !== 'number' || !Number.isFinite(score)) throw garbledAnswer();
+  return { chunkId: chunkId(id), score };
 }
 
+/** @throws BulkheadError `index_unavailable` for a point that is not whole */
 export function toIndexedPoint(found: unknown): IndexedPoint {
   const { id, payload } = found as Partial<Schemas['Record']>;
   const { document, class: ofClass, version } = (payload ?? {}) as Readonly<Record<string, unknown>>;

@@ -30,6 +30,11 @@ export type VisibleClasses = Extract<VisibilityFilter, { kind: 'classes' }>;
 export interface SearchRequest {
   readonly tenant: TenantId;
   readonly visible: VisibleClasses;
+  /**
+   * `visible` with ids between its ranges that no class of the tenant has, and so in fewer ranges: an index may
+   * filter by it instead. Plans and term weights rest on `visible`: this one tells where hidden classes lie.
+   */
+  readonly span?: VisibleClasses | undefined;
   /** Searches these documents only; never admits what `visible` does not. */
   readonly documents?: readonly DocumentId[] | undefined;
   /** The query's embedding: unit length, as long as the collection's dimension. */
@@ -44,11 +49,9 @@ export interface SearchRequest {
   readonly exact?: boolean | undefined;
 }
 
+/** Nothing but these: what else is known of a chunk is asked of the database, and of `locate` where that differs. */
 export interface Hit {
   readonly chunkId: ChunkId;
-  readonly documentId: DocumentId;
-  readonly classId: ClassId;
-  readonly version: number;
   readonly score: number;
 }
 
@@ -82,6 +85,12 @@ export interface VectorIndex {
   removePoints(tenant: TenantId, chunks: readonly ChunkId[]): Promise<void>;
   /** How many points the classes hold. @throws as `search` does */
   count(tenant: TenantId, visible: VisibilityFilter): Promise<number>;
+  /**
+   * What the live collection holds of these chunks now, whoever may read them, in the order of their ids: for
+   * comparing, never for an answer. Chunks that it does not hold, or of another tenant, are passed over.
+   * @throws as `search` does
+   */
+  locate(tenant: TenantId, chunks: readonly ChunkId[]): Promise<readonly IndexedPoint[]>;
   /** A tenant's points in the order of their chunk ids, from the first after `after`. */
   listPoints(tenant: TenantId, after: ChunkId | undefined, limit: number): Promise<readonly IndexedPoint[]>;
 }

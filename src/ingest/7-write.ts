@@ -6,12 +6,13 @@ import type { Work } from '../store/database.ts';
 import {
   claimDocuments,
   isAsSeen,
-  moveToClass,
   nextVersion,
+  tighten,
   type VersionToWrite,
   writeVersions,
 } from '../store/document-writes.ts';
 import { ManagedDocuments } from '../store/documents.ts';
+import { requireSchemeWithin } from '../store/level-scheme.ts';
 import type { Received } from './1-receive.ts';
 import type { Labelled } from './4-label.ts';
 import type { Embedded } from './6-embed.ts';
@@ -36,6 +37,8 @@ export async function write(
   const textKeys = await textKeysOf(parts, submitter, group);
   const written = await ManagedDocuments.as(parts.database, authority.context).unitOfWork(async (trx) => {
     const classes = await internClasses(trx, group);
+    // masked and sealed by rank: the ranks must still mean the same
+    await requireSchemeWithin(trx, parts.scheme);
     const versions = group
       .map((embedded, i) => versionOf(parts, submitter, embedded, classes[i]))
       .map((version, i) => sealed(version, authority.subject.tenant, textKeys[i]));
@@ -68,8 +71,9 @@ export async function relabel(
   const documents = ManagedDocuments.as(parts.database, submitter.authority.context);
   const moved = await documents.unitOfWork(async (trx) => {
     const cls = await internClass(trx, container.id, own);
+    await requireSchemeWithin(trx, parts.scheme);
     if (!(await isAsSeen(trx, present))) return undefined;
-    await moveToClass(trx, present.id, cls);
+    await tighten(trx, present.id, cls);
     const document = { document: present.id, version: present.version, container: container.path };
     await parts.audit.appendWithin(trx, [
       {

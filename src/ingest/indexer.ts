@@ -2,12 +2,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BulkheadError, type ErrorCode, toBulkheadError } from '../errors.ts';
 import type { VectorIndex } from '../index/vector-index.ts';
 import type { DocumentId, TenantId } from '../policy/ids.ts';
+import type { LabelScheme } from '../policy/label.ts';
 import type { Database } from '../store/database.ts';
 import { pointsOf, publishVersions, type VersionToIndex, versionsToIndex } from '../store/index-content.ts';
+import { requireScheme } from '../store/level-scheme.ts';
 import { type Backlog, LeaseLost, Outbox, type OutboxClaim } from '../store/outbox.ts';
 
 export interface IndexerOptions {
   readonly database: Database;
+  /** Of this process: no round begins while the installation's is another. Absent = only what is there is mended. */
+  readonly scheme?: Pick<LabelScheme, 'digest'> | undefined;
   /** The collection of the model with this fingerprint. */
   readonly index: Pick<VectorIndex, 'upsert' | 'moveDocument' | 'removeDocument'>;
   readonly fingerprint: string;
@@ -33,7 +37,8 @@ const OUTAGES: ReadonlySet<string> = new Set<ErrorCode | 'database_unavailable'>
  *
  * Any number of processes may do this at once. One that was paused for longer than its lease may still send a write
  * that it had begun: it undoes no newer version, since it adds only chunks of its own version and removes only
- * older ones. When it then finds its lease gone, it asks for the document to be mended.
+ * older ones. When it then finds its lease gone, it asks for the document to be mended. It may also be killed before
+ * it can: whoever took the document over looks at it again when no such write can be under way any more.
  */
 export class Indexer {
   readonly #options: IndexerOptions;
@@ -49,6 +54,7 @@ export class Indexer {
   /**
    * Resolves when all that was due at the call has been tried. What fails waits with growing delays, and is reported
    * to `onFailure`. A document that fails by itself is tried ten times, one for which a store is away for ever.
+   * @throws BulkheadError `policy_unavailable` while the installation has other levels than this process
    */
   drain(): Promise<void> {
     // a run that has not begun sees all that is committed by now
@@ -120,11 +126,17 @@ export class Indexer {
   }
 
   async #run(takeOver: boolean): Promise<void> {
-    let claims = await this.#outbox.claim(DOCUMENTS_PER_ROUND, takeOver);
+    let claims = await this.#claim(takeOver);
     while (claims.length > 0) {
       await this.#bringIn(claims);
-      claims = await this.#outbox.claim(DOCUMENTS_PER_ROUND, false);
+      claims = await this.#claim(false);
     }
+  }
+
+  async #claim(takeOver: boolean): Promise<readonly OutboxClaim[]> {
+    const { database, scheme } = this.#options;
+    if (scheme !== undefined) await requireScheme(database, 'indexer', scheme);
+    return this.#outbox.claim(DOCUMENTS_PER_ROUND, takeOver);
   }
 
   /** Together when all goes well, else one by one, so that one document stops no other. */

@@ -21,7 +21,10 @@ export interface JoinedFields {
  * denies, and of the allows those on which all agree that name any.
  * @throws BulkheadError `unknown_level`
  */
-export function joinFields(fields: readonly AccessFields[], scheme: LabelScheme): JoinedFields {
+export function joinFields(
+  fields: readonly AccessFields[],
+  scheme: Pick<LabelScheme, 'levels'>,
+): JoinedFields {
   return {
     level: highest(
       fields.flatMap(({ level }) => level ?? []),
@@ -40,7 +43,7 @@ function entriesOf(fields: readonly AccessFields[]): readonly AccessEntry[] | un
   return [...all.filter(({ effect }) => effect === 'deny'), ...commonAllows(fields)];
 }
 
-function highest(levels: readonly string[], scheme: LabelScheme): string | undefined {
+function highest(levels: readonly string[], scheme: Pick<LabelScheme, 'levels'>): string | undefined {
   const known = scheme.levels.map(({ name }) => name);
   const unknown = levels.find((level) => !known.includes(level));
   if (unknown !== undefined)

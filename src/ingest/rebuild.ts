@@ -3,6 +3,7 @@ import { BulkheadError } from '../errors.ts';
 import type { EmbeddingSpace, VectorCollections, VectorIndex } from '../index/vector-index.ts';
 import type { TenantId } from '../policy/ids.ts';
 import type { Database } from '../store/database.ts';
+import { alone } from '../store/index-work.ts';
 import { LiveChunks } from '../store/live-chunks.ts';
 import { doctor } from './doctor.ts';
 
@@ -13,7 +14,7 @@ export interface RebuildOptions {
   readonly space: EmbeddingSpace;
   /** All that there are: what the new generation lacks is not found. */
   readonly tenants: readonly TenantId[];
-  /** In passages. */
+  /** In passages, of all tenants together. */
   readonly onProgress: (done: number, total: number) => void;
 }
 
@@ -24,11 +25,18 @@ const MOST_ROUNDS = 5;
 /**
  * Searches go on in the old generation until the new one has all. Broken off anywhere, it leaves the old one live, and
  * the next call starts over.
- * @returns how many passages the new generation was given
- * @throws BulkheadError `conflict` where passages are not embedded with this model; `index_unavailable`,
- *   `model_changed`
+ * @returns how many passages the new generation was given of each tenant
+ * @throws BulkheadError `conflict` where passages are not embedded with this model, and while another process rebuilds
+ *   the index or embeds it again; `index_unavailable`, `model_changed`
  */
-export async function rebuild(options: RebuildOptions): Promise<number> {
+export function rebuild(options: RebuildOptions): Promise<ReadonlyMap<TenantId, number>> {
+  return alone(options.database, 'rebuild', (requireHeld) => rebuildAlone(options, requireHeld));
+}
+
+async function rebuildAlone(
+  options: RebuildOptions,
+  requireHeld: () => Promise<void>,
+): Promise<ReadonlyMap<TenantId, number>> {
   const { database, collections, space, tenants } = options;
   if (await LiveChunks.othersWithout(database, space.fingerprint, []))
     throw new BulkheadError(
@@ -36,10 +44,11 @@ export async function rebuild(options: RebuildOptions): Promise<number> {
       'Some passages are not embedded with this model yet. Run: bulkhead reembed',
     );
   const generation = await collections.rebuild(space);
-  let copied: number;
+  let copied: ReadonlyMap<TenantId, number>;
   try {
     copied = await copyAll(options, generation.index);
     for (const tenant of tenants) await catchUp(options, generation.index, tenant);
+    await requireHeld();
     await generation.swap();
   } catch (error) {
     // the first reason counts; the next rebuild removes what this one could not
@@ -54,14 +63,15 @@ export async function rebuild(options: RebuildOptions): Promise<number> {
 async function copyAll(
   { database, space, tenants, onProgress }: RebuildOptions,
   index: VectorIndex,
-): Promise<number> {
-  const all = tenants.map((tenant) => LiveChunks.of(database, tenant));
+): Promise<ReadonlyMap<TenantId, number>> {
   let total = 0;
-  for (const chunks of all) total += await chunks.count();
+  for (const tenant of tenants) total += await LiveChunks.of(database, tenant).count();
   let done = 0;
-  for (const chunks of all)
+  const copied = new Map<TenantId, number>();
+  for (const tenant of tenants) {
+    const before = done;
     for (let after = 0; ; ) {
-      const points = await chunks.points(space.fingerprint, after, POINTS_PER_STEP);
+      const points = await LiveChunks.of(database, tenant).points(space.fingerprint, after, POINTS_PER_STEP);
       const last = points.at(-1);
       if (last === undefined) break;
       await index.upsert(points);
@@ -69,7 +79,9 @@ async function copyAll(
       after = last.chunkId;
       onProgress(done, Math.max(done, total));
     }
-  return done;
+    copied.set(tenant, done - before);
+  }
+  return copied;
 }
 
 /** What was written, moved or removed while it was copied. */

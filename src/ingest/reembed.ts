@@ -7,13 +7,18 @@ import type { RedactionPolicy } from '../guard/redaction-policy.ts';
 import { documentTerms } from '../index/terms.ts';
 import type { IndexPoint, VectorCollections, VectorIndex } from '../index/vector-index.ts';
 import type { TenantId } from '../policy/ids.ts';
+import type { LabelScheme } from '../policy/label.ts';
 import type { Database } from '../store/database.ts';
+import { alone } from '../store/index-work.ts';
+import { requireScheme } from '../store/level-scheme.ts';
 import { type ChunkText, effectiveRanks, LiveChunks } from '../store/live-chunks.ts';
 import { embeddingText } from './3-inspect.ts';
 import { doctor } from './doctor.ts';
 
 export interface ReembedOptions {
   readonly database: Database;
+  /** Of this process: nothing is masked by it while the installation's is another. */
+  readonly scheme: Pick<LabelScheme, 'digest'>;
   readonly collections: VectorCollections;
   readonly embedder: Pick<Embedder, 'fingerprint' | 'dimension' | 'embedPassages'>;
   readonly redaction: Pick<RedactionPolicy, 'indexedWithout'>;
@@ -34,19 +39,35 @@ const CHUNKS_PER_STEP = 32;
  * Embeds every chunk with another model and then makes that model's collection the live one. May be broken off and
  * begun again: what was embedded is not embedded twice. Documents that come in meanwhile under the old model are
  * taken along, at last once more after the switch.
- * @throws BulkheadError `conflict` while another tenant is not embedded yet; `embedding_unavailable`, `redaction_failed`,
- *   `model_changed`; `decryption_failed` when a stored text does not open, `keys_unavailable`
+ * @returns how many passages were embedded of each tenant
+ * @throws BulkheadError `conflict` while another tenant is not embedded yet, and while another process does this or
+ *   rebuilds the index; `embedding_unavailable`, `redaction_failed`,
+ *   `model_changed`, `policy_unavailable`; `decryption_failed` when a stored text does not open, `keys_unavailable`
  */
-export async function reembed(options: ReembedOptions): Promise<void> {
+export function reembed(options: ReembedOptions): Promise<ReadonlyMap<TenantId, number>> {
+  return alone(options.database, 'reembed', (requireHeld) => reembedAlone(options, requireHeld));
+}
+
+async function reembedAlone(
+  options: ReembedOptions,
+  requireHeld: () => Promise<void>,
+): Promise<ReadonlyMap<TenantId, number>> {
   const { collections, embedder, tenants } = options;
   const target = await collections.open(embedder);
+  const embedded = new Map<TenantId, number>();
+  const embed = async (context: Tenant) => {
+    const passages = await embedTenant(options, target, context);
+    embedded.set(context.tenant, (embedded.get(context.tenant) ?? 0) + passages);
+  };
   for (const context of tenants) {
-    await embedTenant(options, target, context);
+    await embed(context);
     await repair(options, target, context);
   }
   await refuseOthersUnembedded(options);
+  await requireHeld();
   await collections.switchTo(embedder.fingerprint);
-  for (const context of tenants) await embedTenant(options, target, context);
+  for (const context of tenants) await embed(context);
+  return embedded;
 }
 
 /** The live collection serves every tenant: switching before all are in it would hide what the others have. */
@@ -55,17 +76,18 @@ async function refuseOthersUnembedded({ database, embedder, tenants }: ReembedOp
   if (await LiveChunks.othersWithout(database, embedder.fingerprint, mine))
     throw new BulkheadError(
       'conflict',
-      'Your passages are embedded, but those of another tenant are not yet: the index changes over when its administrator has run this too.',
+      'The passages of a tenant that came in meanwhile are not embedded yet. Run this again.',
     );
 }
 
-async function embedTenant(options: ReembedOptions, target: VectorIndex, context: Tenant): Promise<void> {
+/** @returns how many passages */
+async function embedTenant(options: ReembedOptions, target: VectorIndex, context: Tenant): Promise<number> {
   const { database, embedder, onProgress } = options;
   const chunks = LiveChunks.of(database, context.tenant);
   let left = await chunks.countWithoutEmbedding(embedder.fingerprint);
   for (let done = 0; ; ) {
     const some = await chunks.withoutEmbedding(embedder.fingerprint, CHUNKS_PER_STEP);
-    if (some.length === 0) break;
+    if (some.length === 0) return done;
     const points = await toPoints(options, context, some);
     // the row says that the chunk is done, so it comes after the point
     await target.upsert(points);
@@ -86,8 +108,9 @@ async function toPoints(
   context: Tenant,
   chunks: readonly ChunkText[],
 ): Promise<readonly PointToStore[]> {
-  const { database, embedder, redaction } = options;
+  const { database, scheme, embedder, redaction } = options;
   const ranks = await effectiveRanks(database, context.tenant);
+  await requireScheme(database, 'indexer', scheme);
   const rankOf = (chunk: ChunkText) => ranks.get(chunk.classId) ?? Number.POSITIVE_INFINITY;
   const texts = (await unsealed(options, context, chunks)).map(
     (chunk) => redact(embeddingText(chunk.title, chunk), redaction.indexedWithout(rankOf(chunk))).text,

@@ -9,8 +9,10 @@ import { redact } from '../guard/output-redactor.ts';
 import type { RedactionPolicy } from '../guard/redaction-policy.ts';
 import { documentTerms } from '../index/terms.ts';
 import type { ChunkId, DocumentId, TenantId } from '../policy/ids.ts';
+import type { LabelScheme } from '../policy/label.ts';
 import { DataKeys } from '../store/data-keys.ts';
 import type { Database } from '../store/database.ts';
+import { requireScheme } from '../store/level-scheme.ts';
 import {
   type DocumentToSeal,
   type PassageToSeal,
@@ -22,6 +24,8 @@ import type { Indexer } from './indexer.ts';
 
 export interface ResealerOptions {
   readonly database: Database;
+  /** Of this process: no passage is sealed or opened for good while the installation's is another. */
+  readonly scheme: Pick<LabelScheme, 'digest'>;
   /** Of the role `indexer`; absent = no level asks for encryption. */
   readonly sealer?: Sealer | undefined;
   readonly redaction: Pick<RedactionPolicy, 'indexedWithout'>;
@@ -59,7 +63,8 @@ export class Resealer {
 
   /**
    * Resolves when all that was due at the call is done. May be broken off anywhere and begun again.
-   * @throws BulkheadError `keys_unavailable`, `redaction_failed`, `database_unavailable`; the rest stays due
+   * @throws BulkheadError `keys_unavailable`, `redaction_failed`, `database_unavailable`; `policy_unavailable` while the
+   *   installation has other levels than this process; the rest stays due
    */
   drain(): Promise<void> {
     this.#next ??= this.#running.then(() => {
@@ -88,6 +93,7 @@ export class Resealer {
 
   async #run(): Promise<void> {
     let changed = 0;
+    await this.#agree();
     for (;;) {
       const queued = this.#isStopped ? undefined : await this.#work.next(DOCUMENTS_PER_STEP);
       if (queued === undefined) break;
@@ -105,6 +111,10 @@ export class Resealer {
     await DataKeys.as(database, 'indexer').removeUnused(removeKeysAfterSeconds);
   }
 
+  #agree(): Promise<void> {
+    return requireScheme(this.#options.database, 'indexer', this.#options.scheme);
+  }
+
   /** @returns how many passages were changed */
   async #resealAll(documents: readonly DocumentId[]): Promise<number> {
     let changed = 0;
@@ -117,6 +127,8 @@ export class Resealer {
     if (rank === undefined) return 0;
     let changed = 0;
     for (let after = 0; !this.#isStopped; ) {
+      // after the rank was read: it is a rank of this process's levels
+      await this.#agree();
       const [textKey, termsKey] = await Promise.all([
         this.#sealer.textKey(tenant, rank, 0),
         this.#sealer.termsKey(tenant, rank),

@@ -27,6 +27,11 @@ export interface LabelScheme {
   /** Ordered, lowest first; `levels[i].rank === i`. */
   readonly levels: readonly Level[];
   readonly compartments: ReadonlySet<string>;
+  /**
+   * SHA-256, hexadecimal, of all that the configuration says about levels and compartments. Processes whose schemes
+   * have the same digest mean the same by a rank.
+   */
+  readonly digest: string;
 }
 
 /** A label as it applies: it always has a level. */

@@ -10,7 +10,7 @@ import type { Authorized, Prepared } from './stages.ts';
  */
 export async function prepareQuery(embedder: Pick<Embedder, 'embedQuery'>, query: string): Promise<Prepared> {
   const vector = await embedder.embedQuery(query);
-  return { query, vector, terms: queryTerms(query) };
+  return { query, vector, terms: ascending(queryTerms(query)) };
 }
 
 /**
@@ -26,5 +26,10 @@ export async function withHashedTerms(
   const keys = (await sealer?.termsKeys(authority.subject.tenant, distinctRanks)) ?? [];
   if (keys.length === 0) return prepared;
   const idsOf = [termId, ...keys.map((key) => key.termId)];
-  return { ...prepared, terms: queryTerms(prepared.query, idsOf) };
+  return { ...prepared, terms: ascending(queryTerms(prepared.query, idsOf)) };
+}
+
+/** In the order of the words, a hash would stand beside the word that it hides, for whoever sees questions pass. */
+function ascending(ids: readonly number[]): readonly number[] {
+  return [...ids].sort((a, b) => a - b);
 }

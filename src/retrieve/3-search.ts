@@ -18,11 +18,12 @@ export async function search(
   authorized: Authorized,
   prepared: Prepared,
 ): Promise<Searched> {
-  const { span, searchedChunks, documents, exact, authority } = authorized;
-  if (span.kind === 'nothing' || documents?.length === 0) return NOTHING_FOUND;
+  const { searched, span, searchedChunks, documents, exact, authority } = authorized;
+  if (searched.kind === 'nothing' || documents?.length === 0) return NOTHING_FOUND;
   const lists = await index.search({
     tenant: authority.subject.tenant,
-    visible: span,
+    visible: searched,
+    span: span.kind === 'nothing' ? undefined : span,
     documents,
     dense: prepared.vector,
     terms: prepared.terms,

@@ -12,7 +12,8 @@ export async function hydrate(
   searched: readonly Candidate[],
 ): Promise<Hydrated> {
   const readable = ReadableDocuments.as(database, authorized.authority.context);
-  const { passages, classes } = await readable.hydrate(searched.map(({ hit }) => hit.chunkId));
+  const chunks = searched.map(({ hit }) => hit.chunkId);
+  const { passages, classes } = await readable.hydrate(chunks);
   const byChunk = new Map(passages.map((passage) => [passage.chunk, passage]));
   return {
     candidates: searched.flatMap((candidate) => {
@@ -20,6 +21,6 @@ export async function hydrate(
       return passage === undefined ? [] : [{ ...candidate, passage }];
     }),
     classes,
-    missing: searched.filter(({ hit }) => !byChunk.has(hit.chunkId)).map(({ hit }) => hit),
+    missing: chunks.filter((chunk) => !byChunk.has(chunk)),
   };
 }

@@ -1,8 +1,9 @@
-import type { Hit } from '../index/vector-index.ts';
+import type { IndexedPoint, VectorIndex } from '../index/vector-index.ts';
+import type { ChunkId } from '../policy/ids.ts';
 import type { Database } from '../store/database.ts';
-import { probeDocuments } from '../store/drift-probe.ts';
+import { type Probe, probeDocuments } from '../store/drift-probe.ts';
 import type { Judgement } from './judge.ts';
-import type { Authorized } from './stages.ts';
+import type { Authorized, Searched } from './stages.ts';
 
 /** A passage that one enforcer let through and a later one refused, though nothing had changed. */
 export interface Drift {
@@ -14,8 +15,11 @@ export interface Drift {
 }
 
 export interface DriftWatch {
-  /** Looks at the drops of one query after the fact; never delays or changes the answer. */
-  watch(authorized: Authorized, judgement: Judgement): void;
+  /**
+   * Looks at the drops of one query after the fact; never delays or changes the answer.
+   * @param askAgain the same search once more
+   */
+  watch(authorized: Authorized, judgement: Judgement, askAgain: () => Promise<Searched>): void;
   /** Resolves when every drop so far has been looked at. */
   settled(): Promise<void>;
 }
@@ -32,17 +36,24 @@ export interface DriftAlarms {
 /** A change this little before the question may have been committed after it. */
 const COMMIT_MS = 5_000;
 
+interface DriftSources {
+  readonly database: Database;
+  readonly index: Pick<VectorIndex, 'locate'>;
+}
+
 /**
- * A drop is lag when the epoch moved, or the document has another class or version or was published or moved since
- * the question came; else it is drift.
+ * A drop is drift when the index has the chunk's document in its present class and version, neither the epoch nor
+ * the document changed since the question came or shortly before, and the same search finds the chunk again. All
+ * else is lag: an index that was behind when it was searched may have caught up since, but then it finds the chunk
+ * no more.
  */
-export function createDriftWatch(database: Database, alarms: DriftAlarms): DriftWatch {
+export function createDriftWatch(sources: DriftSources, alarms: DriftAlarms): DriftWatch {
   let pending: Promise<void> = Promise.resolve();
   return {
-    watch(authorized, judgement) {
+    watch(authorized, judgement, askAgain) {
       if (judgement.missing.length + judgement.refused.length === 0) return;
       pending = pending
-        .then(() => examine(database, alarms, authorized, judgement))
+        .then(() => examine(sources, alarms, authorized, judgement, askAgain))
         .catch((error: unknown) => alarms.failed(error));
     },
     settled: () => pending,
@@ -50,35 +61,61 @@ export function createDriftWatch(database: Database, alarms: DriftAlarms): Drift
 }
 
 async function examine(
-  database: Database,
+  sources: DriftSources,
   alarms: DriftAlarms,
-  { authority }: Authorized,
+  authorized: Authorized,
   { missing, refused }: Judgement,
+  askAgain: () => Promise<Searched>,
 ): Promise<void> {
   const dropped = [...missing, ...refused];
-  const probe = await probeDocuments(
-    database,
-    authority.context,
-    dropped.map((hit) => hit.documentId),
+  const settled = await settledPoints(sources, authorized, dropped);
+  const drifted = settled.length === 0 ? settled : await foundBy(askAgain, settled);
+  alarms.lag(dropped.length - drifted.length);
+  const byDecide = new Set(refused);
+  const { tenant } = authorized.authority.subject;
+  await Promise.all(
+    drifted.map(({ chunkId, documentId, version, classId }) =>
+      alarms.drift({
+        enforcer: byDecide.has(chunkId) ? 'decide' : 'row-level-security',
+        tenant,
+        document: documentId,
+        version,
+        class: classId,
+      }),
+    ),
   );
-  const { epoch } = authority;
-  const samePolicy = probe.epoch.counter === epoch.counter && probe.epoch.incarnation === epoch.incarnation;
-  const unchanged = (hit: Hit) => {
-    const now = probe.documents.get(hit.documentId);
-    if (!samePolicy || now === undefined || now.changedAt > authority.now - COMMIT_MS) return false;
-    return now.class === hit.classId && now.version === hit.version;
-  };
-  alarms.lag(dropped.filter((hit) => !unchanged(hit)).length);
-  const report = (enforcer: Drift['enforcer']) => (hit: Hit) =>
-    alarms.drift({
-      enforcer,
-      tenant: authority.subject.tenant,
-      document: hit.documentId,
-      version: hit.version,
-      class: hit.classId,
-    });
-  await Promise.all([
-    ...missing.filter(unchanged).map(report('row-level-security')),
-    ...refused.filter(unchanged).map(report('decide')),
-  ]);
+}
+
+/** The points of these chunks that are as the database has had them since before the question. */
+async function settledPoints(
+  { database, index }: DriftSources,
+  { authority }: Authorized,
+  chunks: readonly ChunkId[],
+): Promise<readonly IndexedPoint[]> {
+  const points = await index.locate(authority.subject.tenant, chunks);
+  const documents = new Set(points.map(({ documentId }) => documentId));
+  const { epoch, ...probe } = await probeDocuments(database, authority.context, [...documents]);
+  const isSamePolicy =
+    epoch.counter === authority.epoch.counter && epoch.incarnation === authority.epoch.incarnation;
+  if (!isSamePolicy) return [];
+  return points.filter((point) => agrees(point, probe, authority.now - COMMIT_MS));
+}
+
+function agrees(
+  point: IndexedPoint,
+  { documents }: Pick<Probe, 'documents'>,
+  changedBefore: number,
+): boolean {
+  const now = documents.get(point.documentId);
+  if (now === undefined || now.changedAt > changedBefore) return false;
+  return now.class === point.classId && now.version === point.version;
+}
+
+async function foundBy(
+  askAgain: () => Promise<Searched>,
+  points: readonly IndexedPoint[],
+): Promise<readonly IndexedPoint[]> {
+  const { candidates } = await askAgain();
+  const found = new Set(candidates.map(({ hit }) => hit.chunkId));
+  return points.filter(({ chunkId }) => found.has(chunkId));
 }

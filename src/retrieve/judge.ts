@@ -17,9 +17,9 @@ interface Judged extends Candidate {
 export interface Judgement {
   readonly passages: readonly Judged[];
   /** Dropped by row-level security or gone since the index was read. */
-  readonly missing: readonly Hit[];
+  readonly missing: readonly ChunkId[];
   /** Shown by row-level security and refused by `decide`. */
-  readonly refused: readonly Hit[];
+  readonly refused: readonly ChunkId[];
 }
 
 /** Candidates hydrated beyond the limit, so that there is one size of round whatever is dropped. */
@@ -56,7 +56,7 @@ export async function judgeBest(
 }
 
 function dropped({ missing, refused }: Pick<Judgement, 'missing' | 'refused'>): ReadonlySet<ChunkId> {
-  return new Set([...missing, ...refused].map((hit) => hit.chunkId));
+  return new Set([...missing, ...refused]);
 }
 
 function without({ dense, sparse }: SearchResult, chunks: ReadonlySet<ChunkId>): SearchResult {
@@ -66,12 +66,12 @@ function without({ dense, sparse }: SearchResult, chunks: ReadonlySet<ChunkId>):
 
 function judgeAll(scheme: LabelScheme, authorized: Authorized, hydrated: Hydrated): Judgement {
   const passages: Judged[] = [];
-  const refused: Hit[] = [];
+  const refused: ChunkId[] = [];
   for (const candidate of hydrated.candidates) {
     const decision = judgePassage(scheme, authorized, candidate.passage, hydrated.classes);
     if (decision.kind === 'allow' && decision.trace.label !== undefined)
       passages.push({ ...candidate, label: decision.trace.label });
-    else refused.push(candidate.hit);
+    else refused.push(candidate.hit.chunkId);
   }
   return { passages, missing: hydrated.missing, refused };
 }

@@ -61,7 +61,7 @@ async function tryOnce(
   const hashed = await withHashedTerms(parts.sealer, authorized, prepared);
   const searched = await search(parts.index, authorized, hashed);
   const judged = await judgeBest(parts.database, parts.scheme, authorized, searched, request.limit);
-  parts.drift.watch(authorized, judged);
+  parts.drift.watch(authorized, judged, () => search(parts.index, authorized, hashed));
   const { tenant } = authorized.authority.subject;
   const judgement = { ...judged, passages: await unseal(parts, tenant, judged.passages) };
   const answer = await composeAnswer(parts, authorized, request, judgement);

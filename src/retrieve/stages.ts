@@ -1,7 +1,7 @@
 /** What each stage of a query hands to the next. */
 
 import type { Hit, SearchResult } from '../index/vector-index.ts';
-import type { ClassId, DocumentId, Instant } from '../policy/ids.ts';
+import type { ChunkId, ClassId, DocumentId, Instant } from '../policy/ids.ts';
 import type { VisibilityFilter } from '../policy/visibility-filter.ts';
 import type { Authority, CallerIdentity } from '../store/authority.ts';
 import type { Hydration, StoredPassage } from '../store/passages.ts';
@@ -35,7 +35,7 @@ export interface Authorized {
   readonly distinctRanks: ReadonlySet<number>;
   /** `visible` after the filters that classes can answer. */
   readonly searched: VisibilityFilter;
-  /** `searched` as the index is asked for it: with ids between them that no class has. */
+  /** `searched` with ids between its ranges that no class has: a shorter filter for the same points. */
   readonly span: VisibilityFilter;
   /** What `searched` holds, as last counted: for planning only. */
   readonly searchedChunks: number | undefined;
@@ -67,5 +67,5 @@ export interface Hydrated {
   readonly candidates: readonly (Candidate & { readonly passage: StoredPassage })[];
   readonly classes: Hydration['classes'];
   /** What the index returned and row-level security, or nobody any more, has. */
-  readonly missing: readonly Hit[];
+  readonly missing: readonly ChunkId[];
 }

@@ -6,6 +6,7 @@ import { type AssuranceCeiling, assuranceCeiling, type LabelScheme } from '../po
 import type { ActorPart, Subject } from '../policy/subject.ts';
 import type { Database } from './database.ts';
 import { isOutage } from './database-error.ts';
+import { refuseOtherScheme } from './level-scheme.ts';
 import type { ProcessRole } from './process-role.ts';
 import type { SessionContext } from './session-context.ts';
 
@@ -47,6 +48,8 @@ interface Row {
   readonly incarnation: string;
   readonly counter: number;
   readonly watermark: number;
+  /** Digest of the installation's levels; none before they were written. */
+  readonly scheme: string | null;
   readonly boundary: number | null;
   readonly user: {
     principal: number;
@@ -73,7 +76,7 @@ interface Row {
 /**
  * Resolves a caller in one round trip.
  * @throws BulkheadError `groups_unknown`, `subject_unknown`, `subject_disabled`; `policy_unavailable` when the
- *   tenant has no policy or the database does not answer
+ *   tenant has no policy, the installation has other levels than this process, or the database does not answer
  */
 export async function authorize(
   database: Database,
@@ -93,6 +96,7 @@ export async function authorize(
       'policy_unavailable',
       `There is no tenant "${identity.tenant}". Run: bulkhead init`,
     );
+  refuseOtherScheme(row.scheme, scheme);
   return toAuthority(row, identity, scheme);
 }
 

@@ -97,8 +97,7 @@ export class DataKeys {
   /** The key stays for what it sealed and seals nothing more. */
   retire(tenant: TenantId, id: string): Promise<void> {
     return this.#run(tenant, async (trx) => {
-      await sql`update bulkhead.data_key set state = 'old', retired_at = now()
-        where tenant_id = ${tenant} and id = ${id}::uuid and state = 'current'`.execute(trx);
+      await sql`select bulkhead.retire_data_key(${id}::uuid)`.execute(trx);
     });
   }
 

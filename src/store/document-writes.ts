@@ -112,15 +112,16 @@ async function insertDocuments(
 async function takeOver(trx: Work, version: VersionToWrite, present: PresentDocument): Promise<boolean> {
   if (!(await isAsSeen(trx, present))) return false;
   if (version.class === present.class) return true;
-  await sql`update bulkhead.document set class_id = ${version.class}, updated_at = now()
-    where id = ${present.id}::uuid`.execute(trx);
-  await addToOutbox(trx, [present.id], 'move');
+  await tighten(trx, present.id, version.class);
   return true;
 }
 
-/** Gives the document another class of its container, for which `ingest` there is enough. */
-export async function moveToClass(trx: Work, document: DocumentId, cls: ClassId): Promise<void> {
-  await sql`select bulkhead.move_document(${document}::uuid, ${cls}, 'ingest')`.execute(trx);
+/**
+ * Gives the document a tighter class of its container, for which `ingest` there is enough.
+ * @throws DatabaseError 42501 for a class that is wider in anything
+ */
+export async function tighten(trx: Work, document: DocumentId, cls: ClassId): Promise<void> {
+  await sql`select bulkhead.tighten_document(${document}::uuid, ${cls})`.execute(trx);
 }
 
 /** Locks the document's row and tells whether its class and newest version are still those that were seen. */

@@ -78,10 +78,15 @@ function statement(fingerprint: string) {
   return sql<Row>`
     with counted as materialized (
       select class_id, chunks from bulkhead.class_chunk_count where tenant_id = bulkhead.ctx_tenant() and chunks > 0),
-    -- ids of one run differ from their number in line by the same
+    -- blocks of ids are handed out to all tenants in turn: numbered anew, they do not tell what others have made
+    numbered as materialized (
+      select id, dense_rank() over (order by id / 64) * 64 + id % 64 as n
+      from bulkhead.access_class where tenant_id = bulkhead.ctx_tenant()),
+    -- numbers of one run differ from their place in line by the same
     placed as materialized (
-      select a.ancestor_id, a.class_id - row_number() over (partition by a.ancestor_id order by a.class_id) as run
-      from bulkhead.class_ancestor a where a.tenant_id = bulkhead.ctx_tenant()),
+      select a.ancestor_id, c.n - row_number() over (partition by a.ancestor_id order by c.n) as run
+      from bulkhead.class_ancestor a join numbered c on c.id = a.class_id
+      where a.tenant_id = bulkhead.ctx_tenant()),
     subtree as materialized (
       select c.path, count(*) as classes, count(distinct p.run) as ranges
       from placed p join bulkhead.access_class c on c.id = p.ancestor_id and c.kind = 'container' group by c.path)
@@ -95,7 +100,8 @@ function statement(fingerprint: string) {
       (select count(*) from subtree) as subtrees,
       (select percentile_disc(0.5) within group (order by ranges) from subtree) as median_ranges,
       (select json_agg(w) from (select path, classes, ranges from subtree order by ranges desc, path limit 5) w) as widest,
-      (select count(distinct document_id) from bulkhead.outbox where tenant_id = bulkhead.ctx_tenant()) as waiting,
+      (select count(distinct document_id) from bulkhead.outbox
+        where tenant_id = bulkhead.ctx_tenant() and created_at <= now()) as waiting,
       (select bulkhead.ms(measured_at) from bulkhead.index_calibration where fingerprint = ${fingerprint}) as measured_at,
       (select (body->>'tenant')::int from bulkhead.index_calibration where fingerprint = ${fingerprint}) as measured_tenant,
       (select (body->>'points')::bigint from bulkhead.index_calibration where fingerprint = ${fingerprint}) as measured_points`;

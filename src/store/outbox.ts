@@ -4,6 +4,9 @@
  * Rows of one document are in the order of its changes, because whoever writes one holds the document's row. The
  * oldest row of a document stands for all: who locks it, which passes over what others lock, takes a lease on
  * them, and while that lasts nobody else works on the document, in whatever process.
+ *
+ * Whoever takes a document over asks for a second look: a `mend` without attempts that is due later. Until then it
+ * holds up nothing, and is leased with its document's other rows and left behind when those are settled.
  */
 import { sql } from 'kysely';
 import { type DocumentId, documentId, type TenantId, tenantId } from '../policy/ids.ts';
@@ -39,6 +42,12 @@ export class LeaseLost extends Error {
 /** A row that failed this often waits for a person, or for the document's next change; `dead_letter` has it too. */
 const MOST_ATTEMPTS = 10;
 const LEASE_SECONDS = 30;
+/**
+ * A worker that falls silent has at most one write under way. Against Qdrant that is four attempts of 30 s each with
+ * pauses of up to 2 s (src/index/qdrant-calls.ts), against the database one statement of 30 s: about two minutes, and
+ * as much again for a server, a proxy or a network that delivers late. It costs nothing to wait longer.
+ */
+const WRITE_SECONDS = 270;
 /** 1 s, 2 s, 4 s …, each shortened by up to a half at random, so that many do not come back at once. */
 const LONGEST_BACK_OFF_SECONDS = 300;
 
@@ -53,32 +62,68 @@ export class Outbox {
   }
 
   /**
-   * Takes up to `limit` documents that are due, oldest first.
+   * Takes up to `limit` documents that are due, oldest first. Of those that somebody held before and never let go of,
+   * what that one had begun to write may still arrive: they are looked at again when no write can be under way.
    * @param takeOver also those that another process holds or that wait after a failure: for start-up, when this
    *   is the only process
    */
   claim(limit: number, takeOver: boolean): Promise<readonly OutboxClaim[]> {
     return this.#run(async (trx) => {
+      // the oldest row decides when failures are tried again, but for second looks that are not due; in its own
+      // subquery, so that it is asked of one document after the other in order, and not of all of them first
       const { rows } = await sql<ClaimRow>`
         with lead as (
-          select o.document_id from bulkhead.outbox o
+          select o.document_id, o.lease as former from bulkhead.outbox o
           where not exists (select 1 from bulkhead.outbox e where e.document_id = o.document_id and e.id < o.id)
-            and (${takeOver} or (
-              (o.leased_until is null or o.leased_until <= now())
-              and (o.not_before <= now() or (o.not_before = 'infinity' and exists (
-                select 1 from bulkhead.outbox n where n.document_id = o.document_id and n.attempts = 0)))))
+            and (${takeOver} or o.leased_until is null or o.leased_until <= now())
+            and (select ${takeOver} or d.not_before <= now() or (d.not_before = 'infinity' and exists (
+                select 1 from bulkhead.outbox n
+                where n.document_id = d.document_id and n.attempts = 0 and n.not_before <= now()))
+              from bulkhead.outbox d where d.document_id = o.document_id and not ${isLater('d')}
+              order by d.id limit 1)
           order by o.id limit ${limit} for update of o skip locked),
         leased as (
           update bulkhead.outbox o set lease = t.lease,
-            attempts = case when o.not_before = 'infinity' then 1 else o.attempts + 1 end,
+            attempts = case when ${isLater('o')} then 0 when o.not_before = 'infinity' then 1 else o.attempts + 1 end,
             leased_until = now() + make_interval(secs => ${this.#leaseSeconds})
           from lead, (select gen_random_uuid() as lease) t where o.document_id = lead.document_id
-          returning o.*)
+          returning o.*, lead.former)
         select tenant_id as tenant, document_id as document, lease, bool_or(operation = 'publish') as is_publish,
-          bool_or(operation = 'move') as is_move, bool_or(operation = 'mend') as is_mend
+          bool_or(operation in ('move', 'mend')) as is_move, bool_or(operation = 'mend') as is_mend,
+          bool_or(former is not null) as is_taken_over
         from leased group by tenant_id, document_id, lease order by min(id)`.execute(trx);
-      return rows.map(toClaim);
+      const claims = rows.map(toClaim);
+      const takenOver = claims.filter((_, i) => rows[i]?.is_taken_over);
+      if (takenOver.length > 0) await this.#lookAgain(trx, takenOver);
+      return claims;
     });
+  }
+
+  /**
+   * However often a document changes hands, its rows do not get more: a second look that waits waits longer, and of
+   * several `mend` that are due the newest becomes one.
+   */
+  async #lookAgain(trx: Work, claims: readonly OutboxClaim[]): Promise<void> {
+    await lockDocuments(
+      trx,
+      claims.map(({ document }) => document),
+    );
+    // it waits from then on: until then the index is not known to be behind
+    await sql`
+      with look as (
+        select s.document, min(o.tenant_id) as tenant, t.due,
+          coalesce(max(o.id) filter (where o.attempts = 0),
+            max(o.id) filter (where o.operation = 'mend' and o.id > f.id)) as mend
+        from ${leases(claims)}
+        join bulkhead.outbox o on o.document_id = s.document and o.lease = s.lease
+        cross join lateral (select min(id) as id from bulkhead.outbox where document_id = s.document) f
+        cross join (select now() + make_interval(secs => ${this.#leaseSeconds + WRITE_SECONDS}) as due) t
+        group by s.document, t.due),
+      again as (
+        update bulkhead.outbox o set attempts = 0, last_error = null, not_before = look.due, created_at = look.due
+        from look where o.id = look.mend)
+      insert into bulkhead.outbox (tenant_id, document_id, operation, not_before, created_at)
+      select tenant, document, 'mend', due, due from look where mend is null`.execute(trx);
   }
 
   /**
@@ -94,7 +139,7 @@ export class Outbox {
         from unnest(${[...documents]}::uuid[]) u(id), (select gen_random_uuid() as lease) t
         where not exists (select 1 from bulkhead.outbox o where o.document_id = u.id)
         returning tenant_id as tenant, document_id as document, lease, false as is_publish, false as is_move,
-          true as is_mend`.execute(trx);
+          true as is_mend, false as is_taken_over`.execute(trx);
       return rows.map(toClaim);
     });
   }
@@ -154,13 +199,18 @@ export class Outbox {
   }
 
   /**
-   * Forgets what was claimed; what came since stays.
+   * Forgets what was claimed; what came since stays, and so do second looks.
    * @throws LeaseLost for those that were in other hands by then; the others are settled
    */
   async settle(claims: readonly OutboxClaim[]): Promise<void> {
     const settled = await this.#run(async (trx) => {
-      const { rows } = await sql<{ id: string }>`delete from bulkhead.outbox o using ${leases(claims)}
-        where o.document_id = s.document and o.lease = s.lease returning o.document_id as id`.execute(trx);
+      const { rows } = await sql<{ id: string }>`
+        with kept as (
+          update bulkhead.outbox o set lease = null, leased_until = null from ${leases(claims)}
+          where o.document_id = s.document and o.lease = s.lease and o.attempts = 0)
+        delete from bulkhead.outbox o using ${leases(claims)}
+        where o.document_id = s.document and o.lease = s.lease and o.attempts > 0
+        returning o.document_id as id`.execute(trx);
       return new Set(rows.map(({ id }) => id));
     });
     const lost = claims.filter(({ document }) => !settled.has(document));
@@ -174,8 +224,9 @@ export class Outbox {
    */
   fail(claims: readonly OutboxClaim[], problem: string, mayGiveUp: boolean): Promise<void> {
     return this.#run(async (trx) => {
-      await sql`update bulkhead.outbox o set last_error = ${problem}, lease = null, leased_until = null,
-          not_before = case when ${mayGiveUp} and attempts >= ${MOST_ATTEMPTS} then 'infinity'
+      await sql`update bulkhead.outbox o set lease = null, leased_until = null,
+          last_error = case when attempts > 0 then ${problem} end,
+          not_before = case when attempts = 0 then not_before when ${mayGiveUp} and attempts >= ${MOST_ATTEMPTS} then 'infinity'
             else now() + make_interval(secs =>
               least(power(2, least(attempts - 1, 16)), ${LONGEST_BACK_OFF_SECONDS}) * (1 - random() / 2)) end
         from ${leases(claims)} where o.document_id = s.document and o.lease = s.lease`.execute(trx);
@@ -202,6 +253,12 @@ function leases(claims: readonly OutboxClaim[]) {
     as s (document, lease)`;
 }
 
+/** A second look that is not due yet. */
+function isLater(row: 'o' | 'd') {
+  const r = sql.id(row);
+  return sql`(${r}.operation = 'mend' and ${r}.attempts = 0 and ${r}.not_before > now())`;
+}
+
 interface ClaimRow {
   readonly tenant: number;
   readonly document: string;
@@ -209,6 +266,7 @@ interface ClaimRow {
   readonly is_publish: boolean;
   readonly is_move: boolean;
   readonly is_mend: boolean;
+  readonly is_taken_over: boolean;
 }
 
 function toClaim(row: ClaimRow): OutboxClaim {

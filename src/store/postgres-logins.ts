@@ -51,6 +51,7 @@ function statementsFor(role: ServiceRole, verifier: string): string {
   return `do $$
     declare
       extra name;
+      object record;
     begin
       if not exists (select 1 from pg_roles where rolname = '${login}') then
         create role ${login} nosuperuser nobypassrls noreplication;
@@ -59,10 +60,45 @@ function statementsFor(role: ServiceRole, verifier: string): string {
           join pg_roles u on u.oid = m.member where u.rolname = '${login}' and r.rolname <> '${group}' loop
         execute format('revoke %I from ${login}', extra);
       end loop;
+      for object in ${directGrants(login)} loop
+        -- what is granted is taken back in its owner's name
+        execute 'set local role ' || object.owner;
+        execute object.statement;
+        reset role;
+      end loop;
       execute format('grant connect on database %I to ${login}', current_database());
     end $$;
     alter role ${login} login noinherit nocreatedb nocreaterole password '${verifier}';
     grant ${group} to ${login};`;
+}
+
+/** What the login was given itself and not by its role: statements that take it back, each with who may say it. */
+function directGrants(login: string): string {
+  return `
+    with login as (select oid from pg_roles where rolname = '${login}'),
+    ours as (select oid from pg_namespace where nspname = 'bulkhead')
+    select c.relowner::regrole::text as owner, format('revoke all on %s %s from ${login} cascade',
+      case c.relkind when 'S' then 'sequence' else 'table' end, c.oid::regclass) as statement
+    from pg_class c where c.relnamespace in (select oid from ours) and (
+      exists (select 1 from aclexplode(c.relacl) a where a.grantee in (select oid from login))
+      or exists (select 1 from pg_attribute t, aclexplode(t.attacl) a
+        where t.attrelid = c.oid and a.grantee in (select oid from login)))
+    union all
+    select p.proowner::regrole::text, format('revoke all on routine %s from ${login} cascade', p.oid::regprocedure)
+    from pg_proc p, aclexplode(p.proacl) a
+    where p.pronamespace in (select oid from ours) and a.grantee in (select oid from login)
+    union all
+    select n.nspowner::regrole::text, format('revoke all on schema %I from ${login} cascade', n.nspname)
+    from pg_namespace n where n.nspname in ('bulkhead', 'public')
+      and exists (select 1 from aclexplode(n.nspacl) a where a.grantee in (select oid from login))
+    union all
+    select d.datdba::regrole::text, format('revoke create, temporary on database %I from ${login} cascade', d.datname)
+    from pg_database d where d.datname = current_database() and exists (
+      select 1 from aclexplode(d.datacl) a where a.grantee in (select oid from login) and a.privilege_type <> 'CONNECT')
+    union all
+    select c.relowner::regrole::text, format('drop policy %I on %s', p.polname, c.oid::regclass)
+    from pg_policy p join pg_class c on c.oid = p.polrelid
+    where c.relnamespace in (select oid from ours) and p.polroles = array(select oid from login)`;
 }
 
 /** What PostgreSQL keeps of a password (RFC 5802; src/common/scram-common.c). */

@@ -1,7 +1,8 @@
 /** What a login may do beyond its role: a process with more than it needs does not start. */
 import { type Kysely, sql } from 'kysely';
 import { BulkheadError } from '../errors.ts';
-import type { ServiceRole } from './process-role.ts';
+import { refuseOpenSchema, strayGrants } from './grants.ts';
+import { PROCESS_ROLES, type ServiceRole } from './process-role.ts';
 import type { Schema } from './schema.ts';
 
 interface Found {
@@ -12,6 +13,7 @@ interface Found {
   readonly owns: boolean;
   readonly creates: readonly string[];
   readonly temporary: boolean;
+  readonly createsSchemas: boolean;
 }
 
 /** What every process role is made of, beside the roles of the processes themselves. */
@@ -30,18 +32,26 @@ export async function refuseExcessPrivilege(
 ): Promise<void> {
   const found = await privilegesOf(db);
   if (found.superuser && role === 'all' && !production) return;
-  const excess = excessOf(found, role);
+  const excess = [...excessOf(found, role), ...(found.superuser ? [] : await strayGrants(db, rolesOf(role)))];
   if (excess.length > 0)
     throw new BulkheadError(
       'store_unsafe',
       `The login "${found.login}" has more privilege than the role "${role}" needs: it ${excess.join(', ')}. Use one made by: bulkhead migrate --logins`,
     );
+  await refuseOpenSchema(db, rolesOf(role));
   const missing = neededBy(role);
   if (!found.roles.includes(missing))
     throw new BulkheadError(
       'store_unsafe',
       `The login "${found.login}" is not a member of ${missing}, which the role "${role}" runs as. Use one made by: bulkhead migrate --logins`,
     );
+}
+
+/** What a process of the role runs as, in one transaction or another. */
+function rolesOf(role: ServiceRole): readonly string[] {
+  return role === 'all'
+    ? ['bulkhead_app', ...PROCESS_ROLES.map((name) => `bulkhead_${name}`)]
+    : [neededBy(role)];
 }
 
 function neededBy(role: ServiceRole): string {
@@ -55,6 +65,7 @@ function excessOf(found: Found, role: ServiceRole): readonly string[] {
   if (tooMany.length > 0) excess.push(`is a member of ${tooMany.join(' and ')}`);
   if (found.owns) excess.push('owns something in the schema bulkhead');
   excess.push(...found.creates.map((schema) => `may create in the schema ${schema}`));
+  if (found.createsSchemas) excess.push('may create schemas in the database');
   if (found.temporary) excess.push('may make temporary tables');
   return excess;
 }
@@ -90,7 +101,8 @@ async function privilegesOf(db: Kysely<Schema>): Promise<Found> {
       ) as owns,
       array(select n.nspname::text from pg_namespace n where n.nspname in ('public', 'bulkhead')
         and exists (select 1 from member where has_schema_privilege(member.oid, n.oid, 'CREATE')) order by 1) as creates,
-      exists (select 1 from member where has_database_privilege(member.oid, current_database(), 'TEMPORARY')) as temporary
+      exists (select 1 from member where has_database_privilege(member.oid, current_database(), 'TEMPORARY')) as temporary,
+      exists (select 1 from member where has_database_privilege(member.oid, current_database(), 'CREATE')) as "createsSchemas"
     from pg_roles u where u.rolname = session_user`.execute(db);
   if (rows[0] === undefined) throw new Error('the login is not in pg_roles');
   return rows[0];

@@ -134,7 +134,7 @@ async function found(
     limit: 50,
   });
   const lists = [dense, sparse].map((hits) =>
-    hits.map((hit) => documents.indexOf(hit.documentId)).sort(byNumber),
+    hits.map((hit) => classes.findIndex((id) => Number(id) === hit.chunkId)).sort(byNumber),
   );
   expect(lists[1]).toEqual(lists[0]);
   return lists[0] ?? [];

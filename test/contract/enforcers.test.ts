@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { VectorIndex } from '../../src/index/vector-index.ts';
 import * as decision from '../../src/policy/decide.ts';
-import { classId, tenantId } from '../../src/policy/ids.ts';
+import { classId, documentId, tenantId } from '../../src/policy/ids.ts';
 import { visibilityFilter } from '../../src/policy/visibility-filter.ts';
 import { type RetrieveParts, retrieve } from '../../src/retrieve/retrieve.ts';
 import { VisibleSets } from '../../src/retrieve/visible-sets.ts';
@@ -148,6 +148,30 @@ describe('Two enforcers and a judge', () => {
     expect(await ask(spine.parts)).not.toContain('The gate keeper of the harbour has the launch code 4712.');
     expect(spine.drifts).toEqual([]);
     expect(spine.lag()).toBe(before + 1);
+  });
+
+  it('count a drop as lag, not drift, when the index caught up before anybody looked', async () => {
+    const text = 'The harbour pilot has the launch code 4713.';
+    const moved = await spine.add(spine.classes.open, text);
+    await asSuperuser(
+      spine.database,
+      `update document set class_id = ${spine.classes.closed} where id = '${moved.id}'`,
+    );
+    const catchesUp = new Proxy(spine.index, {
+      get: (target, key) =>
+        key === 'search'
+          ? async (request: Parameters<VectorIndex['search']>[0]) => {
+              const found = await target.search(request);
+              await target.moveDocument(tenantId(1), documentId(moved.id), classId(spine.classes.closed));
+              return found;
+            }
+          : Reflect.get(target, key).bind(target),
+    });
+    const before = spine.lag();
+    expect(await ask({ ...spine.parts, index: catchesUp })).not.toContain(text);
+    expect(spine.drifts).toEqual([]);
+    expect(spine.lag()).toBeGreaterThan(before);
+    await spine.remove(moved);
   });
 
   it('count a drop as lag, not drift, when the document was published while the question was answered', async () => {

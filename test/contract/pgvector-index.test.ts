@@ -35,6 +35,7 @@ describe('the index tables', () => {
     });
   const search = (tenant: string, classes = `'{1}', '{9}', null, null`) =>
     `select * from bulkhead.search_chunks(${tenant}, 'm', ${classes}, null, '[1,0,0]', '{1}', 5)`;
+  const LOCATE = `select * from bulkhead.locate_chunks(1, 'm', '{1}')`;
   const REFUSED = { sqlState: '42501' };
 
   it.each(['index_vector', 'index_posting', 'index_class_count'])(
@@ -45,16 +46,19 @@ describe('the index tables', () => {
     },
   );
 
-  it('are searched by the role retrieve only, and through the two granted functions only', async () => {
+  it('are searched by the role retrieve only, and through the three granted functions only', async () => {
     expect(await run('retrieve', 1, search('1'))).toEqual([]);
+    expect(await run('retrieve', 1, LOCATE)).toEqual([]);
     for (const role of ['ingest', 'indexer', 'admin', 'audit'] as const)
-      await expect(run(role, 1, search('1'))).rejects.toMatchObject(REFUSED);
+      for (const call of [search('1'), LOCATE])
+        await expect(run(role, 1, call)).rejects.toMatchObject(REFUSED);
     for (const call of [`live_collection(1, 'm')`, `class_condition('{1}', '{2}', null, null)`])
       await expect(run('retrieve', 1, `select bulkhead.${call}`)).rejects.toMatchObject(REFUSED);
   });
 
   it('are not searched for a tenant other than that of the unit of work, nor without one', async () => {
-    for (const call of [search('1'), `select bulkhead.count_chunks(1, 'm', '{1}', '{9}', null, null)`]) {
+    const count = `select bulkhead.count_chunks(1, 'm', '{1}', '{9}', null, null)`;
+    for (const call of [search('1'), count, LOCATE]) {
       await expect(run('retrieve', 2, call)).rejects.toMatchObject(REFUSED);
       await expect(run('retrieve', undefined, call)).rejects.toMatchObject(REFUSED);
     }

@@ -269,6 +269,22 @@ function collectionTests() {
     return found.collections.map(({ name }) => name).filter((name) => name.startsWith(`${prefix}-`));
   }
 
+  it('stays where it is when one of two rebuilds that began at once is given up', async () => {
+    const options = optionsOn(server);
+    const [one, two] = await Promise.all([1, 2].map(() => openQdrant(options)));
+    if (one === undefined || two === undefined) throw new Error('not opened');
+    for (const collections of [one, two]) opened.push({ collections, prefix: options.prefix });
+    const index = await one.open(SPACE);
+    await two.open(SPACE);
+    const [first, second] = await Promise.all([one.rebuild(SPACE), two.rebuild(SPACE)]);
+    await first.index.upsert([point({ chunk: 1 })]);
+    await first.swap();
+    await second.abandon();
+    expect(await one.live()).toBe(SPACE.fingerprint);
+    expect(chunksOf(await index.search(requestOf({})))).toEqual([[1], [1]]);
+    expect(await two.open(SPACE).then((again) => again.count(MEADOW, classes(1)))).toBe(1);
+  });
+
   it('is made once by several processes that start together', async () => {
     const options = optionsOn(server);
     const several = await Promise.all([1, 2, 3].map(() => openQdrant(options)));

@@ -137,8 +137,8 @@ export function vectorIndexContract(
         await index.upsert(points);
         const all = await index.search(requestOf({}));
         const narrowed = await index.search(requestOf({ documents: [docId(2), docId(4)] }));
-        expect(narrowed.dense).toEqual(all.dense.filter((hit) => hit.documentId === docId(2)));
-        expect(narrowed.sparse).toEqual(all.sparse.filter((hit) => hit.documentId === docId(2)));
+        expect(narrowed.dense).toEqual(all.dense.filter((hit) => hit.chunkId === 2));
+        expect(narrowed.sparse).toEqual(all.sparse.filter((hit) => hit.chunkId === 2));
         expect(await index.search(requestOf({ documents: [] }))).toEqual({ dense: [], sparse: [] });
       }));
 
@@ -151,7 +151,8 @@ export function vectorIndexContract(
         expect(await index.search(requestOf({ terms: [11] }))).toEqual(once);
         await index.upsert([point({ chunk: 1, class: 2, version: 2, terms: [[12, 1]] })]);
         const later = await index.search(requestOf({ visible: classes(1, 2), terms: [11, 12] }));
-        expect(later.dense.map((hit) => [hit.classId, hit.version])).toEqual([[2, 2]]);
+        expect(chunksOf(later)).toEqual([[1], [1]]);
+        expect(await index.locate(MEADOW, [chunkId(1)])).toMatchObject([{ classId: 2, version: 2 }]);
         expect(await index.search(requestOf({ visible: classes(2), terms: [11] }))).toMatchObject({
           sparse: [],
         });
@@ -250,6 +251,28 @@ export function vectorIndexContract(
         expect((await index.listPoints(MEADOW, chunkId(4), 2)).map((p) => p.chunkId)).toEqual([9]);
       }));
 
+    it('tells what it holds of single points as last written, and of no others', () =>
+      withIndex(async (index) => {
+        await index.upsert([
+          point({ chunk: 7, document: 2, class: 3 }),
+          point({ chunk: 1, version: 2, class: 5 }),
+          point({ chunk: 2, document: 3 }),
+          point({ chunk: 3 }),
+        ]);
+        await index.upsert([point({ chunk: 4, tenant: HARBOUR })]);
+        await index.moveDocument(MEADOW, docId(2), classId(9));
+        await index.removeDocument(MEADOW, docId(3));
+        const chunks = [7, 1, 2, 4, 99].map(chunkId);
+        expect(await index.locate(MEADOW, chunks)).toEqual([
+          { chunkId: 1, documentId: docId(1), version: 2, classId: 5 },
+          { chunkId: 7, documentId: docId(2), version: 1, classId: 9 },
+        ]);
+        expect((await index.locate(HARBOUR, chunks)).map((p) => p.chunkId)).toEqual([4]);
+        expect(await index.locate(MEADOW, [])).toEqual([]);
+        const many = Array.from({ length: 400 }, (_, n) => chunkId(n + 1));
+        expect((await index.locate(MEADOW, many)).map((p) => p.chunkId)).toEqual([1, 3, 7]);
+      }));
+
     it('refuses vectors of another length', () =>
       withIndex(async (index) => {
         const short = { ...point({ chunk: 1 }), embedding: new Float32Array(DIMENSION - 1) };
@@ -266,6 +289,7 @@ export function vectorIndexContract(
         const next = await collections.open({ fingerprint: 'next', dimension: DIMENSION });
         await next.upsert([point({ chunk: 1 }), point({ chunk: 2 })]);
         await expect(next.search(requestOf({}))).rejects.toMatchObject({ code: 'model_changed' });
+        await expect(next.locate(MEADOW, [chunkId(1)])).rejects.toMatchObject({ code: 'model_changed' });
         expect(chunksOf(await before.search(requestOf({})))).toEqual([[1], [1]]);
         await expect(collections.drop(`model-${made}`)).rejects.toMatchObject({ code: 'conflict' });
 
@@ -274,6 +298,8 @@ export function vectorIndexContract(
 
         await collections.switchTo('next');
         await expect(before.search(requestOf({}))).rejects.toMatchObject({ code: 'model_changed' });
+        await expect(before.locate(MEADOW, [chunkId(1)])).rejects.toMatchObject({ code: 'model_changed' });
+        expect((await next.locate(MEADOW, [chunkId(1), chunkId(2)])).map((p) => p.classId)).toEqual([3, 3]);
         expect(chunksOf(await next.search(requestOf({ visible: classes(3) })))).toEqual([
           [1, 2],
           [1, 2],
@@ -308,6 +334,7 @@ export function vectorIndexContract(
         await index.upsert([point({ chunk: 4, document: 4 })]);
         await index.moveDocument(MEADOW, docId(3), classId(2));
         await rebuild.swap();
+        expect((await index.locate(MEADOW, [1, 3, 4].map(chunkId))).map((p) => p.chunkId)).toEqual([3, 4]);
         const expected = [[4], [4]];
         expect(chunksOf(await index.search(requestOf({})))).toEqual(expected);
         const reopened = await opened.collections.open(space);
@@ -341,6 +368,22 @@ export function vectorIndexContract(
         const [old, fresh] = [1, 101].map((n) => JSON.stringify([numbers(n), numbers(n)]));
         expect(new Set(seen).has(fresh ?? '')).toBe(true);
         expect(seen.filter((one) => one !== old && one !== fresh)).toEqual([]);
+      }));
+
+    it('keeps the live generation whatever a rebuild that was overtaken gives up', () =>
+      withIndex(async (index) => {
+        const space = { fingerprint: `model-${made}`, dimension: DIMENSION };
+        await index.upsert([point({ chunk: 1 })]);
+        const both = await Promise.allSettled([1, 2].map(() => opened.collections.rebuild(space)));
+        const [first, second] = both.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+        // of two that began at once, one may have been given up
+        const swapped = await Promise.allSettled([first?.swap()]);
+        if (swapped[0]?.status === 'rejected') await second?.swap();
+        await first?.abandon();
+        await second?.abandon();
+        expect(await opened.collections.live()).toBe(space.fingerprint);
+        await index.upsert([point({ chunk: 2 })]);
+        expect(chunksOf(await index.search(requestOf({})))).toEqual([[2], [2]]);
       }));
 
     it('gives up a second generation, and one that was broken off, without a trace', () =>

@@ -226,10 +226,10 @@ async function realServices(
     embedder,
     index,
     questionKey: key.questionKey,
-    drift: createDriftWatch(database, { drift: async () => {}, lag: () => {}, failed: () => {} }),
+    drift: createDriftWatch({ database, index }, { drift: async () => {}, lag: () => {}, failed: () => {} }),
     indexLag: () => 'current',
   };
-  const indexer = new Indexer({ database, index, fingerprint: embedder.fingerprint, onFailure: () => {} });
+  const indexer = new Indexer({ ...parts, index, fingerprint: embedder.fingerprint, onFailure: () => {} });
   const ingestParts: IngestParts = {
     ...parts,
     parser,

@@ -116,7 +116,10 @@ export async function openTestEncryption(
     redaction,
     audit: test.log,
     questionKey: test.key.questionKey,
-    drift: createDriftWatch(database, { drift: async () => {}, lag: () => {}, failed: () => {} }),
+    drift: createDriftWatch(
+      { database, index: test.index },
+      { drift: async () => {}, lag: () => {}, failed: () => {} },
+    ),
     indexLag: () => 'current' as const,
     sealer: sealerAs(database, keys, 'retrieve', encrypted),
     onUnopened: (passage: UnopenedPassage) => {
@@ -127,6 +130,7 @@ export async function openTestEncryption(
   const newResealer = () =>
     new Resealer({
       database,
+      scheme: TEST_SCHEME,
       sealer: sealerAs(database, keys, 'indexer', encrypted),
       redaction,
       indexer: test.indexer,

@@ -42,6 +42,7 @@ export async function openTestIngest(
   const indexFailures: BulkheadError[] = [];
   const indexer = new Indexer({
     database,
+    scheme: TEST_SCHEME,
     index,
     fingerprint: embedder.fingerprint,
     onFailure: (_, error) => indexFailures.push(error),

@@ -13,6 +13,7 @@ export const SCHEME: LabelScheme = {
     safeguards: rank === 3 ? { acr: ['mfa'], maxAuthAgeSeconds: 86_400 } : {},
   })),
   compartments: new Set(['a', 'b']),
+  digest: '5'.repeat(64),
 };
 
 /** Ids as written, by index of the random policy; documents stand at the index of their class. */
@@ -44,7 +45,11 @@ export async function asSuperuser<T = unknown>(
 
 export async function writeLevels(database: Database): Promise<void> {
   const values = SCHEME.levels.map((level) => `('${level.name}', ${level.rank})`).join(', ');
-  await asSuperuser(database, `insert into sensitivity_level (name, rank) values ${values}`);
+  await asSuperuser(
+    database,
+    `insert into sensitivity_level (name, rank) values ${values};
+     insert into level_scheme (digest) values ('${SCHEME.digest}')`,
+  );
 }
 
 let serial = 0;

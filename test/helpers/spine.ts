@@ -121,7 +121,7 @@ export async function openSpine(open: () => Promise<TestStores> = openTestStores
     redaction: redactionPolicy(
       SCHEME.levels.map(({ name }) => ({ name, redact: ['email', 'card'], alwaysMask: ['card'] })),
     ),
-    drift: createDriftWatch(database, alarms),
+    drift: createDriftWatch({ database, index }, alarms),
     indexLag: () => 'current',
   };
   return {

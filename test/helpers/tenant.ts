@@ -1,7 +1,8 @@
 import type { LabelScheme } from '../../src/policy/label.ts';
 import { type Authority, authorize } from '../../src/store/authority.ts';
 import type { Database } from '../../src/store/database.ts';
-import { createTenant, syncLevels } from '../../src/store/tenants.ts';
+import { syncLevels } from '../../src/store/level-scheme.ts';
+import { createTenant } from '../../src/store/tenants.ts';
 import { openTestDatabase } from './database.ts';
 
 const NAMES = ['public', 'internal', 'confidential', 'restricted'];
@@ -9,6 +10,7 @@ const NAMES = ['public', 'internal', 'confidential', 'restricted'];
 export const TEST_SCHEME: LabelScheme = {
   levels: NAMES.map((name, rank) => ({ name, rank, safeguards: {} })),
   compartments: new Set(['payroll', 'legal', 'heron', 'security', 'medical', 'board']),
+  digest: '7'.repeat(64),
 };
 
 export interface TestTenant {
@@ -21,7 +23,7 @@ export interface TestTenant {
 /** The tenant `meridian` with nothing in it but its administrator, `user:workforce|root`. */
 export async function openTestTenant(database?: Database): Promise<TestTenant> {
   const opened = database ?? (await openTestDatabase());
-  await syncLevels(opened, TEST_SCHEME.levels);
+  await syncLevels(opened, TEST_SCHEME);
   await createTenant(opened, {
     name: 'meridian',
     admin: { principal: 'user:workforce|root', source: 'workforce', displayName: 'Root' },

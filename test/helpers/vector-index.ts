@@ -164,11 +164,7 @@ function expectList(
   expect(hits.length).toBe(best.length);
   for (const [rank, hit] of hits.entries()) {
     const own = expected.find(({ point: p }) => p.chunkId === hit.chunkId);
-    expect(own?.point).toMatchObject({
-      documentId: hit.documentId,
-      classId: hit.classId,
-      version: hit.version,
-    });
+    expect(Object.keys(hit).sort()).toEqual(['chunkId', 'score']);
     expect(Math.abs(hit.score - (own?.score ?? Number.NaN))).toBeLessThan(tolerance);
     expect(Math.abs(hit.score - (best[rank]?.score ?? Number.NaN))).toBeLessThan(tolerance);
     const next = hits[rank + 1];

@@ -2,16 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type FusedHit, reciprocalRankFusion, weightedSum } from '../../src/index/fusion.ts';
 import type { Hit } from '../../src/index/vector-index.ts';
-import { chunkId, classId, documentId } from '../../src/policy/ids.ts';
+import { chunkId } from '../../src/policy/ids.ts';
 
 const RUNS = { numRuns: Number(process.env.BULKHEAD_TEST_RUNS ?? 300) };
-const hit = (chunk: number, score: number): Hit => ({
-  chunkId: chunkId(chunk),
-  documentId: documentId('00000000-0000-4000-8000-000000000001'),
-  classId: classId(1),
-  version: 1,
-  score,
-});
+const hit = (chunk: number, score: number): Hit => ({ chunkId: chunkId(chunk), score });
 
 /** A list as an index returns it: distinct chunks, by score, then chunk id. */
 const list = fc

@@ -139,7 +139,8 @@ it('wherever a process is killed, a drain leaves the index with the live chunks 
       if (ON_SERVERS) await test.rows('update outbox set leased_until = null, not_before = now()');
       await new Indexer({ ...test, fingerprint, onFailure: () => {} }).takeOver();
       expect(await test.points()).toEqual(await liveChunks());
-      expect(await test.rows('select 1 from outbox')).toEqual([]);
+      // a document taken over from the dead is looked at once more when the last of their writes must have landed
+      expect(await test.rows("select 1 from outbox where operation <> 'mend'")).toEqual([]);
       expect(
         await test.rows(`select 1 from document d where version = 0 or version <> (
           select max(version) from document_version v where v.document_id = d.id)

@@ -7,6 +7,7 @@ import { setDocumentAccess, setDocumentLabel } from '../../src/admin/document-ac
 import { addMember, removeMember, setMembers } from '../../src/admin/memberships.ts';
 import { isBulkheadError } from '../../src/errors.ts';
 import { authorize } from '../../src/store/authority.ts';
+import { syncLevels } from '../../src/store/level-scheme.ts';
 import { readVisibleSet } from '../../src/store/visible-set.ts';
 import { openTestAudit, type TestAudit } from '../helpers/audit.ts';
 import { openTestDatabase } from '../helpers/database.ts';
@@ -67,6 +68,7 @@ describe('Separation of duties: no sequence of changes by one administrator lets
       `select setval(pg_get_serial_sequence('tenant', 'id'), 1000000), setval('class_block_seq', 100000000)`,
     );
     audit = await openTestAudit(database);
+    await syncLevels(database, SCHEME);
   });
   afterAll(() => audit.close());
 

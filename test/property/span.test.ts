@@ -1,12 +1,16 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { SearchRequest } from '../../src/index/vector-index.ts';
 import { classId } from '../../src/policy/ids.ts';
 import { includesClass, visibilityFilter } from '../../src/policy/visibility-filter.ts';
 import { authorizeQuery } from '../../src/retrieve/1-authorize.ts';
+import { search } from '../../src/retrieve/3-search.ts';
 import { spanUnused } from '../../src/retrieve/span.ts';
 import { asSuperuser } from '../helpers/policy-tables.ts';
 import { openSpine, type Spine } from '../helpers/spine.ts';
 
+const PREPARED = { query: 'q', vector: Float32Array.of(1), terms: [] };
+const NOTHING = { dense: [], sparse: [] };
 const ids = fc.uniqueArray(fc.integer({ min: 1, max: 400 }), { minLength: 1, maxLength: 80 });
 
 describe('The span of a visible set', () => {
@@ -28,7 +32,7 @@ describe('The span of a visible set', () => {
     ));
 });
 
-describe('The span that a search is asked for', () => {
+describe('The span that a search may be filtered by', () => {
   let spine: Spine;
   beforeAll(async () => {
     spine = await openSpine();
@@ -57,5 +61,27 @@ describe('The span that a search is asked for', () => {
     const span = await spanOf();
     expect(includesClass(span, classId(3_005))).toBe(false);
     expect([3_001, 3_009].map((id) => includesClass(span, classId(id)))).toEqual([true, true]);
+  });
+
+  it('is all of a search that a hidden class between visible ones changes', async () => {
+    await intern(4_001, allowAnn(4_001));
+    await intern(4_009, allowAnn(4_009));
+    const asked: SearchRequest[] = [];
+    const ask = async () => {
+      const index = {
+        search: async (request: SearchRequest) => {
+          asked.push(request);
+          return NOTHING;
+        },
+      };
+      const authorized = await authorizeQuery(spine.parts, spine.ann, {});
+      await search({ ...spine.parts.index, ...index }, authorized, PREPARED);
+    };
+    await ask();
+    await intern(4_005, '');
+    await ask();
+    const [{ span: before, ...rest } = {}, { span: after, ...restAfter } = {}] = asked;
+    expect(after).not.toEqual(before);
+    expect(restAfter).toEqual(rest);
   });
 });

@@ -222,6 +222,58 @@ describe.skipIf(programs === undefined)('Several indexers on a PostgreSQL server
     await expectAgreement();
   }
 
+  it('find what one wrote late that was killed then, when no such write can be under way', async () => {
+    const { documentId: id } = await submit('late.md', 'A text.', test.parts);
+    await submit('late.md', 'A text.', unindexed(), 'internal');
+    let killed = () => {};
+    const written = new Promise<void>((resolve) => {
+      killed = resolve;
+    });
+    let wake = () => {};
+    const asleep = new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+    let reached = () => {};
+    const atWrite = new Promise<void>((resolve) => {
+      reached = resolve;
+    });
+    const { index } = test;
+    const former = new Indexer({
+      database: test.database,
+      fingerprint: test.embedder.fingerprint,
+      leaseSeconds: LEASE_SECONDS,
+      onFailure: () => {},
+      index: {
+        upsert: (points) => index.upsert(points),
+        removeDocument: (...args) => index.removeDocument(...args),
+        moveDocument: async (...args) => {
+          reached();
+          await asleep;
+          await index.moveDocument(...args);
+          killed();
+          await new Promise(() => {});
+        },
+      },
+    });
+    void former.drain();
+    await atWrite;
+    await pause(LEASE_SECONDS * 1000 + 100);
+    await submit('late.md', 'A text.', unindexed(), 'restricted');
+    await Promise.all([1, 2, 3].map(() => worker(async () => {}).drain()));
+    const classes = async () =>
+      (await test.points()).filter(({ documentId: of }) => of === id).map(({ classId }) => classId);
+    const [narrow] = await classes();
+    wake();
+    await written;
+    expect(await classes()).not.toEqual([narrow]);
+    const waiting = `select 1 from ~outbox where document_id = '${id}' and operation = 'mend'
+      and attempts = 0 and not_before > now() + interval '200 s'`;
+    expect(await read(waiting)).toHaveLength(1);
+    // as if those minutes had passed
+    await expectAgreement();
+    expect(await classes()).toEqual([narrow]);
+  });
+
   it('with pauses beyond their leases, while documents are written, moved and removed, end in agreement', async () => {
     const random = mulberry(4711);
     const workers = [1, 2, 3, 4].map(() =>

@@ -205,7 +205,7 @@ describe.skipIf(programs === undefined)('On a PostgreSQL server, with many conne
     let running = true;
     // what the watch could not look at, because its own connection was cut, is no news here
     const quiet = { drift: async () => {}, lag: () => {}, failed: () => {} };
-    const drift = createDriftWatch(spine.database, quiet);
+    const drift = createDriftWatch(spine, quiet);
     const asking = Promise.all(
       audits.flatMap((audit) => [1, 2].map(() => askOn({ audit, drift }, () => running, seen))),
     );

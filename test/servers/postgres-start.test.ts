@@ -157,6 +157,36 @@ describe.skipIf(programs === undefined)('At its start, on a PostgreSQL server,',
         'revoke create on schema bulkhead from $',
       ],
       [
+        'may create schemas in the database',
+        'grant create on database % to $',
+        'revoke create on database % from $',
+      ],
+      [
+        'has SELECT on document through bulkhead_retrieve_login',
+        'grant select on bulkhead.document to $',
+        'revoke select on bulkhead.document from $',
+      ],
+      [
+        'has SELECT on chunk.text through bulkhead_retrieve_login',
+        'grant select (text) on bulkhead.chunk to $',
+        'revoke select (text) on bulkhead.chunk from $',
+      ],
+      [
+        'has EXECUTE on begin_incarnations\\(\\) through bulkhead_retrieve_login',
+        'grant execute on function bulkhead.begin_incarnations to $',
+        'revoke execute on function bulkhead.begin_incarnations from $',
+      ],
+      [
+        'has INSERT on entry through friends',
+        'create role friends; grant friends to $; grant insert on bulkhead.entry to friends',
+        'drop owned by friends; drop role friends',
+      ],
+      [
+        'has POLICY mine on bulkhead.chunk through bulkhead_retrieve_login',
+        'create policy mine on bulkhead.chunk to $ using (true)',
+        'drop policy mine on bulkhead.chunk',
+      ],
+      [
         'may make temporary tables',
         'grant temporary on database % to $',
         'revoke temporary on database % from $',
@@ -173,6 +203,22 @@ describe.skipIf(programs === undefined)('At its start, on a PostgreSQL server,',
       } finally {
         await runAs(url(), fill(take));
       }
+      await open(login('retrieve'));
+    });
+
+    it('was given much, of which nothing is left when it is made again', async () => {
+      const it = loginOf('retrieve');
+      await runAs(
+        url(),
+        `grant all on all tables in schema bulkhead to ${it}; grant all on all functions in schema bulkhead to ${it};
+        grant select (text) on bulkhead.chunk to ${it}; grant all on all sequences in schema bulkhead to ${it};
+        grant all on schema bulkhead, public to ${it}; grant all on database test_1 to ${it};
+        create policy mine on bulkhead.chunk to ${it} using (true)`,
+      );
+      await expect(open(login('retrieve'))).rejects.toMatchObject(
+        unsafe(/may create schemas in the database, .* and \d+ more\. Use one/),
+      );
+      await writeAll(PASSWORD);
       await open(login('retrieve'));
     });
 
@@ -193,6 +239,93 @@ describe.skipIf(programs === undefined)('At its start, on a PostgreSQL server,',
       );
       for (const role of PROCESS_ROLES)
         await expect(open(at(url(), { role }))).rejects.toMatchObject(unsafe(/is a superuser/));
+    });
+  });
+
+  describe('a process refuses a schema in which', () => {
+    const cases: readonly (readonly [what: string, role: ServiceRole, change: string, back: string])[] = [
+      [
+        'everybody (PUBLIC) has SELECT on document',
+        'audit',
+        'grant select on bulkhead.document to public',
+        'revoke select on bulkhead.document from public',
+      ],
+      [
+        'everybody (PUBLIC) has POLICY open on bulkhead.chunk',
+        'retrieve',
+        'create policy open on bulkhead.chunk for select to public using (true)',
+        'drop policy open on bulkhead.chunk',
+      ],
+      [
+        'row-level security is not forced on chunk',
+        'retrieve',
+        'alter table bulkhead.chunk disable row level security',
+        'alter table bulkhead.chunk enable row level security',
+      ],
+      [
+        'row-level security is not forced on entry',
+        'admin',
+        'alter table bulkhead.entry no force row level security',
+        'alter table bulkhead.entry force row level security',
+      ],
+      [
+        'bulkhead_retrieve has INSERT on entry',
+        'all',
+        'grant insert on bulkhead.entry to bulkhead_retrieve',
+        'revoke insert on bulkhead.entry from bulkhead_retrieve',
+      ],
+      [
+        'bulkhead_retrieve has SELECT on index_vector',
+        'retrieve',
+        'grant select on bulkhead.index_vector to bulkhead_retrieve',
+        'revoke select on bulkhead.index_vector from bulkhead_retrieve',
+      ],
+      [
+        'bulkhead_retrieve has SELECT on outbox',
+        'retrieve',
+        'grant select on bulkhead.outbox to bulkhead_retrieve',
+        'revoke select on bulkhead.outbox from bulkhead_retrieve',
+      ],
+      [
+        'bulkhead_indexer has SELECT on entry',
+        'all',
+        'grant select on bulkhead.entry to bulkhead_indexer',
+        'revoke select on bulkhead.entry from bulkhead_indexer',
+      ],
+      [
+        'bulkhead_admin has UPDATE on audit_chain',
+        'admin',
+        'grant update on bulkhead.audit_chain to bulkhead_admin',
+        'revoke update on bulkhead.audit_chain from bulkhead_admin',
+      ],
+      [
+        'bulkhead_ingest has SELECT on chunk.text',
+        'ingest',
+        'grant select (text) on bulkhead.chunk to bulkhead_ingest',
+        'revoke select (text) on bulkhead.chunk from bulkhead_ingest',
+      ],
+      [
+        'bulkhead_audit has SELECT on document',
+        'audit',
+        'grant select on bulkhead.document to bulkhead_audit',
+        'revoke select on bulkhead.document from bulkhead_audit',
+      ],
+      [
+        'bulkhead_indexer has TRUNCATE on outbox',
+        'indexer',
+        'grant truncate on bulkhead.outbox to bulkhead_indexer',
+        'revoke truncate on bulkhead.outbox from bulkhead_indexer',
+      ],
+    ];
+    it.each(cases)('%s', async (what, role, change, back) => {
+      await runAs(url(), change);
+      try {
+        const refusal = await open(login(role)).catch((error: unknown) => error);
+        expect(refusal).toMatchObject({ code: 'store_unsafe', detail: expect.stringContaining(what) });
+      } finally {
+        await runAs(url(), back);
+      }
+      await open(login(role));
     });
   });
 

@@ -1,8 +1,10 @@
 /** Each role in a process of its own, with a login that may do nothing else, on a real server. */
+import { randomUUID } from 'node:crypto';
 import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Bulkhead } from '../../src/assembly/server.ts';
+import { DEFAULT_POLICY } from '../../src/config/levels.ts';
 import { PROCESS_ROLES, type ProcessRole } from '../../src/store/process-role.ts';
 import { findPostgres, type PostgresServer, runAs, startPostgres } from '../helpers/postgres-server.ts';
 import { HOW_TO_GET_QDRANT, hasQdrant, type QdrantServer, startQdrant } from '../helpers/qdrant-server.ts';
@@ -144,6 +146,44 @@ describe.skipIf(programs === undefined)('Processes of one role each', () => {
         'retrieve-test release',
       ]),
     );
+  });
+
+  it('answer nothing any more when an admin process has started with levels that ask more', async () => {
+    const levels = DEFAULT_POLICY.levels.map((level) => ({ ...level, acr: ['mfa'] }));
+    const file = join(processes.admin.config.dataFolder, 'other.yaml');
+    await writeFile(file, JSON.stringify({ ...DEFAULT_POLICY, levels }));
+    expect(await texts('a fox that jumps')).toHaveLength(1);
+    await roles.open('admin', { BULKHEAD_CONFIG: file }, 'admin-other');
+    const asked: readonly [ProcessRole, string, string, object?][] = [
+      ['retrieve', 'POST', '/v1/retrieve', { query: 'a fox that jumps' }],
+      ['retrieve', 'GET', '/v1/documents'],
+      ['ingest', 'DELETE', `/v1/documents/${randomUUID()}`],
+      ['admin', 'GET', '/v1/containers'],
+      ['audit', 'GET', '/v1/audit/records'],
+    ];
+    for (const [role, ...request] of asked)
+      expect([role, await root(role, ...request)]).toMatchObject([
+        role,
+        { status: 503, json: { code: 'policy_unavailable' } },
+      ]);
+    await expect(processes.indexer.parts.indexer?.drain()).rejects.toMatchObject({
+      code: 'policy_unavailable',
+    });
+    await expect(roles.open('retrieve', {}, 'retrieve-late')).rejects.toMatchObject({
+      code: 'config_invalid',
+      detail: expect.stringMatching(/safeguards.*differ/),
+    });
+    await vi.waitFor(
+      async () => {
+        const { json } = await root('retrieve', 'GET', '/readyz');
+        expect(json).toMatchObject({ status: 'not ready', parts: { levels: 'not ok', database: 'ok' } });
+      },
+      { timeout: 10_000, interval: 500 },
+    );
+    // a process of the role admin with the configuration of all others
+    await roles.open('admin', {}, 'admin-again');
+    expect(await texts('a fox that jumps')).toHaveLength(1);
+    await processes.indexer.parts.indexer?.drain();
   });
 
   it('tell one who is only allowed elsewhere nothing of what is pending', async () => {

@@ -3,9 +3,8 @@ import { type Calibratable, calibrate, isCalibratable } from '../../src/index/ca
 import { parseCalibration } from '../../src/index/calibration.ts';
 import { planSearch } from '../../src/index/planner.ts';
 import type { Hit, VisibleClasses } from '../../src/index/vector-index.ts';
-import { chunkId, classId, instant, tenantId } from '../../src/policy/ids.ts';
+import { type ClassId, chunkId, classId, instant, tenantId } from '../../src/policy/ids.ts';
 import { classesIn } from '../../src/policy/visibility-filter.ts';
-import { docId } from '../helpers/vector-index.ts';
 
 const DIMENSION = 6;
 const TENANT = tenantId(1);
@@ -37,14 +36,14 @@ function openToyIndex(clock: Clock): Calibratable {
     vector: unit(Float32Array.from({ length: DIMENSION }, () => random() - 0.5)),
   }));
   const sets = new WeakMap<VisibleClasses, ReadonlySet<number>>();
-  const known = new WeakMap<Float32Array, readonly Hit[]>();
+  const known = new WeakMap<Float32Array, readonly (Hit & { readonly cls: ClassId })[]>();
   const nearest = (dense: Float32Array) => {
     const sorted =
       known.get(dense) ??
       points
-        .map(({ id, cls, vector }): Hit => {
+        .map(({ id, cls, vector }) => {
           const score = vector.reduce((sum, x, i) => sum + x * (dense[i] ?? 0), 0);
-          return { chunkId: chunkId(id), documentId: docId(1), classId: cls, version: 1, score };
+          return { chunkId: chunkId(id), cls, score };
         })
         .sort((a, b) => b.score - a.score);
     known.set(dense, sorted);
@@ -54,7 +53,7 @@ function openToyIndex(clock: Clock): Calibratable {
     searchAs: async ({ visible, dense, limit }, { form, mode }) => {
       const seen = sets.get(visible) ?? new Set<number>(classesIn(visible));
       sets.set(visible, seen);
-      const found = nearest(dense).filter(({ classId: cls }) => seen.has(cls));
+      const found = nearest(dense).filter(({ cls }) => seen.has(cls));
       const filter = form === 'ranges' ? visible.ranges.length * 0.01 : visible.size * 0.002;
       const fee = mode.kind === 'acorn' ? 30 : 4;
       clock.ms += filter + (mode.kind === 'exact' ? 1 + found.length * 0.01 : (fee * mode.beam) / 200);

@@ -8,6 +8,7 @@ import { type Rotation, rotateKeys } from '../../src/ingest/rotate-keys.ts';
 import { DataKeys } from '../../src/store/data-keys.ts';
 import { SealingWork } from '../../src/store/sealing-work.ts';
 import { openTestEncryption, sealerAs, type TestEncryption } from '../helpers/encryption.ts';
+import { TEST_SCHEME } from '../helpers/tenant.ts';
 
 const ENCRYPTED = ['confidential', 'restricted'];
 const TOWNS = ['Brest', 'Kiel', 'Genoa', 'Odessa', 'Bergen', 'Split', 'Varna', 'Ghent'];
@@ -225,6 +226,7 @@ describe('A configuration', { timeout: 300_000 }, () => {
     const changed = await new SealingWork(database).configure(encrypted);
     await new Resealer({
       database,
+      scheme: TEST_SCHEME,
       sealer: sealerAs(database, place.keys, 'indexer', encrypted),
       redaction: place.retrieveParts.redaction,
       indexer,
@@ -254,6 +256,7 @@ describe('Another embedding model', { timeout: 300_000 }, () => {
     Object.assign(embedder, { embedPassages: test.embedder.embedPassages.bind(test.embedder) });
     await reembed({
       database: test.database,
+      scheme: TEST_SCHEME,
       collections: test.collections,
       embedder,
       redaction: place.retrieveParts.redaction,

@@ -249,6 +249,7 @@ describe('re-embedding', () => {
     const progress: number[] = [];
     const options = {
       ...test,
+      scheme: test.parts.scheme,
       embedder,
       redaction: test.parts.redaction,
       tenants: [test.admin.context],

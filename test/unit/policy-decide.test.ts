@@ -17,6 +17,7 @@ const scheme: LabelScheme = {
           : {},
   })),
   compartments: new Set(['payroll', 'legal']),
+  digest: '',
 };
 const NOW = instant(1_000_000_000_000);
 const [ME, TEAM, BOT, OTHER] = [1, 2, 3, 4].map(principalId) as [

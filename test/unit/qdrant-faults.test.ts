@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { openQdrant, type QdrantOptions } from '../../src/index/qdrant-collections.ts';
 import type { QdrantIndex } from '../../src/index/qdrant-index.ts';
 import type { SearchRequest } from '../../src/index/vector-index.ts';
-import { classId } from '../../src/policy/ids.ts';
+import { chunkId, classId } from '../../src/policy/ids.ts';
 import { DIMENSION, docId, MEADOW, point, requestOf } from '../helpers/vector-index.ts';
 
 /** What a server that lies says to one request; `undefined` = what a sound one says. */
@@ -109,20 +109,12 @@ describe('a search of a Qdrant that fails', () => {
     ['answers with another shape', (_, r) => say(r, 200, { result: { text: SECRET } })],
     ['answers with too few lists', (_, r) => say(r, 200, { result: [] })],
     [
-      'answers with a point that lacks its class',
-      (_, r) =>
-        say(r, 200, {
-          result: [{ points: [{ id: 1, score: 1, payload: { document: docId(1), version: 1 } }] }],
-        }),
+      'answers with a point whose id is no number',
+      (_, r) => say(r, 200, { result: [{ points: [{ id: docId(1), score: 1 }] }] }),
     ],
     [
       'answers with a score that is no number',
-      (_, r) =>
-        say(r, 200, {
-          result: [
-            { points: [{ id: 1, score: null, payload: { document: docId(1), version: 1, class: 1 } }] },
-          ],
-        }),
+      (_, r) => say(r, 200, { result: [{ points: [{ id: 1, score: null }] }] }),
     ],
     ['says 500', (_, r) => say(r, 500, { status: { error: SECRET } })],
     ['says 429', (_, r) => say(r, 429, SECRET)],
@@ -141,6 +133,17 @@ describe('a search of a Qdrant that fails', () => {
     const index = await openIndex();
     lie = (path, response) => (path.includes('/query/') ? how(path, response) : undefined);
     expect(await failureOf(index.search(QUESTION))).toMatchObject(UNAVAILABLE);
+  });
+
+  it('is 503 where it asks what the index holds of a point, and the point lacks its class', async () => {
+    const index = await openIndex();
+    lie = (path, response) =>
+      path.includes('/scroll')
+        ? say(response, 200, {
+            result: { points: [{ id: 1, payload: { document: docId(1), version: 1 } }] },
+          })
+        : undefined;
+    expect(await failureOf(index.locate(MEADOW, [chunkId(1)]))).toMatchObject(UNAVAILABLE);
   });
 
   it('is an error of ours where the request was refused, without the words of the refusal', async () => {

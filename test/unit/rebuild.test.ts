@@ -5,6 +5,7 @@ import { ingestMany, ingestOne } from '../../src/ingest/ingest.ts';
 import { rebuild } from '../../src/ingest/rebuild.ts';
 import { removeDocument } from '../../src/ingest/remove.ts';
 import { chunkId, classId, documentId } from '../../src/policy/ids.ts';
+import { alone } from '../../src/store/index-work.ts';
 import { collect, markdown, openTestIngest, type TestIngest } from '../helpers/ingest.ts';
 
 let test: TestIngest;
@@ -23,6 +24,14 @@ const optionsOf = () => ({
   tenants: [test.tenant],
   onProgress: (_done: number, _total: number) => {},
 });
+
+function gate(): [Promise<void>, () => void] {
+  let open = () => {};
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return [opened, open];
+}
 
 async function differences(): Promise<number> {
   let found = 0;
@@ -50,7 +59,7 @@ describe('rebuilding the index', () => {
       ...optionsOf(),
       onProgress: (done, total) => progress.push(`${done}/${total}`),
     });
-    expect(passages).toBe(before.length);
+    expect(passages).toEqual(new Map([[test.tenant, before.length]]));
     expect(progress).toEqual([`${before.length}/${before.length}`]);
     expect(await test.points()).toEqual(before);
   });
@@ -124,6 +133,55 @@ describe('rebuilding the index', () => {
     expect(await collections()).toHaveLength(2);
     await rebuild(optionsOf());
     expect(await differences()).toBe(0);
+  });
+
+  it('is refused while another process is at it, and goes on where that one was killed', async () => {
+    const [taken, release] = gate();
+    const other = alone(test.database, 'rebuild', () => taken);
+    await expect(rebuild(optionsOf())).rejects.toMatchObject({
+      code: 'conflict',
+      status: 409,
+      detail: expect.stringMatching(
+        /^The index is being rebuilt already\..* try again in (30|29) seconds\.$/,
+      ),
+    });
+    release();
+    await other;
+    await test.rows(
+      "insert into index_work (holder, kind, held_until) values (gen_random_uuid(), 'reembed', now() - interval '1 second')",
+    );
+    await rebuild(optionsOf());
+    expect(await test.rows('select 1 from index_work')).toEqual([]);
+  });
+
+  it('renews what keeps others out for as long as it takes', async () => {
+    await alone(
+      test.database,
+      'reembed',
+      async () => {
+        await new Promise((resolve) => setTimeout(resolve, 1_000));
+        await expect(rebuild(optionsOf())).rejects.toMatchObject({
+          detail: expect.stringMatching(/embedded again/),
+        });
+      },
+      { leaseSeconds: 0.5 },
+    );
+  });
+
+  it('does not swap when another process took its place meanwhile', async () => {
+    const before = await test.points();
+    const overtaken = {
+      open: (space: EmbeddingSpace) => test.collections.open(space),
+      rebuild: async (space: EmbeddingSpace) => {
+        await test.rows('update index_work set holder = gen_random_uuid()');
+        return test.collections.rebuild(space);
+      },
+    };
+    await expect(rebuild({ ...optionsOf(), collections: overtaken })).rejects.toMatchObject({
+      code: 'conflict',
+    });
+    expect(await test.points()).toEqual(before);
+    await test.rows('delete from index_work');
   });
 
   it('is refused while a passage has no embedding of the model', async () => {

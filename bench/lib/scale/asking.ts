@@ -8,6 +8,7 @@ export interface Asked {
   readonly failed?: string;
 }
 
+const LONGEST_MS = 60_000;
 const NO_ANSWER = '{"passages":[],"complete":false}';
 const agent = new Agent({ keepAlive: true, maxSockets: 256 });
 
@@ -53,6 +54,7 @@ function askOnce(url: string, headers: Readonly<Record<string, string>>, questio
         });
       },
     );
+    sent.setTimeout(LONGEST_MS, () => sent.destroy(new Error(`no answer in ${LONGEST_MS} ms`)));
     sent.on('error', reject);
     sent.end(text);
   });

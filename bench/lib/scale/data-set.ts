@@ -78,7 +78,7 @@ async function load(
 ): Promise<LoadedPolicy> {
   const began = Date.now();
   console.error(`Loading ${spec.chunks} chunks in ${spec.classes} classes; this is done once.`);
-  await makeTenant(stores.databaseUrl, layout);
+  await makeTenant(stores, layout);
   const policy = await loadClasses(client, spec, layout);
   const qdrant = qdrantClient(stores.qdrantUrl, stores.qdrantKey);
   if (withUnprotected) await makeUnprotected(qdrant, embedder.dimension);

@@ -39,10 +39,10 @@ export function isHard({ kind, share }: Pick<Reader, 'kind' | 'share'>): boolean
 
 const WARM_UP = 3;
 /** A contestant that takes longer in all for one caller is asked no more questions; at least so many it is asked. */
-const BUDGET_MS = 15_000;
+const BUDGET_MS = 10_000;
 const AT_LEAST = 5;
 
-export function contestantsFor(contest: Contest, reader: Reader): readonly Contestant[] {
+function contestantsFor(contest: Contest, reader: Reader): readonly Contestant[] {
   return [...contest.contestants.values()].filter(({ name }) => name !== 'bare' || isHard(reader));
 }
 

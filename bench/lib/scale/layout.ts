@@ -4,7 +4,7 @@ import { seeded } from '../random.ts';
 import { chunksByClass, type DataSpec, SEED } from './spec.ts';
 
 /** Shares of the chunks that a caller sees, in a few ranges or in scattered classes. */
-export const SHARES = [0.5, 0.2, 0.1, 0.04, 0.01, 0.001, 0.0001] as const;
+const SHARES = [0.5, 0.2, 0.1, 0.04, 0.01, 0.001, 0.0001] as const;
 
 /** How many containers a contiguous share is dealt over. */
 const CONTAINERS_OF_SHARE = [8, 10, 10, 8, 5, 4, 1];

@@ -6,8 +6,8 @@ import type { LabelScheme } from '../../../src/policy/label.ts';
 import { authorize } from '../../../src/store/authority.ts';
 import { Containers } from '../../../src/store/containers.ts';
 import type { Database, Work } from '../../../src/store/database.ts';
-import { migratePostgres, openPostgres } from '../../../src/store/open-postgres.ts';
-import { createTenant, syncLevels } from '../../../src/store/tenants.ts';
+import { migratePostgres } from '../../../src/store/open-postgres.ts';
+import { createTenant } from '../../../src/store/tenants.ts';
 import { ISSUER, userOf } from '../dealing.ts';
 import {
   freshCallers,
@@ -18,37 +18,28 @@ import {
   memberOfMany,
   people,
 } from './layout.ts';
+import { openProduct } from './product.ts';
+import type { Stores } from './stores.ts';
 
 export const TENANT = 'bench';
 export const ADMINISTRATOR = userOf('administrator');
-const LONGEST_STATEMENT_MS = 600_000;
+const LONGEST_STATEMENT_MS = '600000';
 
 /** Migrates an empty database and makes the tenant in it. */
-export async function makeTenant(databaseUrl: string, layout: Layout): Promise<void> {
-  const config = loadConfig({ DATABASE_URL: databaseUrl, BULKHEAD_DEMO: 'false' });
+export async function makeTenant(stores: Stores, layout: Layout): Promise<void> {
+  const config = loadConfig({ DATABASE_URL: stores.databaseUrl, BULKHEAD_DEMO: 'false' });
   if (config.database === undefined) throw new Error('the configuration names no database');
-  const options = {
-    ...config.database,
-    production: false,
-    withVectorIndex: false,
-    role: 'all' as const,
-    statementTimeoutMs: LONGEST_STATEMENT_MS,
-    now: Date.now,
-  };
-  await migratePostgres(options);
-  const levels = config.policy.levels.map(({ name }, rank) => ({ name, rank, safeguards: {} }));
-  const scheme = { levels, compartments: new Set<string>() } as unknown as LabelScheme;
-  const database = await openPostgres(options);
+  await migratePostgres({ ...config.database, production: false, withVectorIndex: false });
+  const { core, close } = await openProduct(stores, { DATABASE_STATEMENT_TIMEOUT_MS: LONGEST_STATEMENT_MS });
   try {
-    await syncLevels(database, levels);
-    await createTenant(database, {
+    await createTenant(core.database, {
       name: TENANT,
       admin: { principal: ADMINISTRATOR, source: ISSUER, displayName: 'Administrator' },
-      rootLevel: 'public',
+      rootLevel: core.scheme.levels[0]?.name ?? '',
     });
-    await fill(database, scheme, layout);
+    await fill(core.database, core.scheme, layout);
   } finally {
-    await database.close();
+    await close();
   }
 }
 

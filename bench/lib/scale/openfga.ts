@@ -1,5 +1,5 @@
 /** A real OpenFGA server with the data set's permissions, where there is one. */
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -77,10 +77,7 @@ export async function startOpenFga(
   return {
     url: address,
     store: await seededStore(key, address, layout, policy),
-    version: execFileSync(binary, ['version'], {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'pipe'],
-    }).trim(),
+    version: versionOf(binary),
     stop: async () => {
       process.off('exit', kill);
       const ended = new Promise((resolve) => child.once('exit', resolve));
@@ -90,15 +87,10 @@ export async function startOpenFga(
   };
 }
 
-/** Of the module that Go built it from, where Go is there to say; such a binary calls itself `dev`. */
+/** Of the module that Go built it from, as every Go program says of itself; `go install` leaves its own answer empty. */
 function versionOf(binary: string): string {
-  const { stdout } = spawnSync('go', ['version', '-m', binary], { encoding: 'utf8' });
-  const built = /mod\s+github\.com\/openfga\/openfga\s+(\S+)/.exec(stdout ?? '')?.[1];
-  return (
-    built ??
-    /version `([^`]+)`/.exec(spawnSync(binary, ['version'], { encoding: 'utf8' }).stderr)?.[1] ??
-    'unknown'
-  );
+  const built = /mod\tgithub\.com\/openfga\/openfga\t(\S+)/.exec(readFileSync(binary, 'latin1'))?.[1];
+  return built ?? 'of unknown version';
 }
 
 async function untilHealthy(url: string): Promise<void> {
@@ -122,12 +114,14 @@ async function seededStore(key: string, url: string, layout: Layout, policy: Loa
   const tuples = [...tuplesOf(layout, policy)];
   const said = progress('Writing relationships to OpenFGA', tuples.length);
   let next = 0;
+  let written = 0;
   const writer = async () => {
     while (next < tuples.length) {
       const some = tuples.slice(next, next + TUPLES_AT_ONCE);
       next += some.length;
       await client.write({ writes: some });
-      said(next);
+      written += some.length;
+      said(written);
     }
   };
   await Promise.all(Array.from({ length: WRITERS }, writer));

@@ -1,5 +1,7 @@
 /** What the planner's searches find of what is there, at every share of what a caller may see. */
+
 import type { VectorIndex } from '../../../src/index/vector-index.ts';
+import { chunkId } from '../../../src/policy/ids.ts';
 import { prepareQuery } from '../../../src/retrieve/2-prepare.ts';
 import { fuse, search } from '../../../src/retrieve/3-search.ts';
 import type { Authorized, Searched } from '../../../src/retrieve/stages.ts';
@@ -108,12 +110,8 @@ async function timedSearch(
 
 /** What both lists make together when the dense one is exact. */
 function fusedExactly(best: readonly ExactHit[], { lists }: Searched): readonly string[] {
-  const known = new Map([...lists.dense, ...lists.sparse].map((hit) => [Number(hit.chunkId), hit]));
-  const dense = best.map(({ chunk, score }) => {
-    const hit = known.get(chunk + 1);
-    return { ...(hit ?? { chunkId: chunk + 1, documentId: '', classId: 0, version: 1 }), score };
-  });
-  return top(fuse({ dense: dense as never, sparse: lists.sparse }));
+  const dense = best.map(({ chunk, score }) => ({ chunkId: chunkId(chunk + 1), score }));
+  return top(fuse({ dense, sparse: lists.sparse }));
 }
 
 function top(candidates: Searched['candidates']): readonly string[] {

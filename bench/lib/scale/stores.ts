@@ -216,7 +216,7 @@ async function qdrantVersion(url: string, key: string | undefined): Promise<stri
 }
 
 /** The newest server of this machine that has pgvector. */
-export function postgresPrograms(): string | undefined {
+function postgresPrograms(): string | undefined {
   const home = '/usr/lib/postgresql';
   if (!existsSync(home)) return undefined;
   const versions = readdirSync(home).filter((version) => Number(version) >= 15);
