@@ -21,7 +21,7 @@ function withoutFilter(index: VectorIndex, classes: readonly number[]): VectorIn
     get: (target, key) =>
       key === 'search'
         ? (request: Parameters<VectorIndex['search']>[0]) =>
-            target.search({ ...request, visible: everything })
+            target.search({ ...request, visible: everything, span: undefined })
         : Reflect.get(target, key).bind(target),
   });
 }
