@@ -1,4 +1,5 @@
 /** Who may read what is in a container: one row a change, whatever the container holds. */
+import type { AuditEvent } from '../audit/audit-log.ts';
 import { BulkheadError } from '../errors.ts';
 import type { Entry } from '../policy/access-class.ts';
 import { joinLabels } from '../policy/label.ts';
@@ -30,13 +31,24 @@ export function grant(
       const { trx, authority, by } = changer;
       const added = await readEntry(trx, input.entry);
       refuseOwnEntries(authority.subject, [], [added], container.path);
-      const change = await changeOf(changer, container, (cls) => ({ entries: [...cls.entries, added] }));
-      const alerts = alertsOfOwnReach(parts.scheme, changer, 'grant', change);
+      const alerts = await alertsOfAddition(parts, changer, container, added);
       const event = entryAdded(authority.subject.tenant, by, container.path, input.entry);
       const id = await Containers.within(trx).addEntry(container.id, added);
       return { result: id, events: [event, ...alerts] };
     },
   });
+}
+
+/** A deny lets nobody in, so the subtree is not looked at for one. */
+async function alertsOfAddition(
+  { scheme }: AdminParts,
+  changer: Changer,
+  container: KnownContainer,
+  added: Entry,
+): Promise<readonly AuditEvent[]> {
+  if (added.effect === 'deny') return [];
+  const change = await changeOf(changer, container, (cls) => ({ entries: [...cls.entries, added] }));
+  return alertsOfOwnReach(scheme, changer, 'grant', change);
 }
 
 /** One entry by its id, or all entries of a container with this principal and effect, whatever their validity. */
@@ -59,21 +71,30 @@ export async function revoke(parts: AdminParts, caller: AdminCaller, which: Entr
       const rows = (await containers.entries(container.id)).filter((row) => isSelected(row, which));
       if (rows.length === 0) throw new BulkheadError('not_found', 'There is no such entry.');
       const removed = await readEntries(trx, rows.map(toInput));
-      const change = await changeOf(changer, container, (cls) => ({
-        entries: without(cls.entries, removed),
-      }));
-      refuseOwnEntries(
-        authority.subject,
-        change.cls.entries,
-        without(change.cls.entries, removed),
-        container.path,
-      );
-      const alerts = alertsOfOwnReach(parts.scheme, changer, 'revoke', change);
+      const alerts = await alertsOfRemoval(parts, changer, container, removed);
       await containers.removeEntries(rows.map(({ id }) => id));
       const events = rows.map((row) => entryRemoved(authority.subject.tenant, by, container.path, row));
       return { result: undefined, events: [...events, ...alerts] };
     },
   });
+}
+
+/**
+ * Only the end of a deny lets anybody in; without one the subtree is not looked at, and a revocation on a container of
+ * ten thousand classes stays a matter of its own row.
+ * @throws OwnRaise
+ */
+async function alertsOfRemoval(
+  { scheme }: AdminParts,
+  changer: Changer,
+  container: KnownContainer,
+  removed: readonly Entry[],
+): Promise<readonly AuditEvent[]> {
+  if (removed.every(({ effect }) => effect === 'allow')) return [];
+  const change = await changeOf(changer, container, (cls) => ({ entries: without(cls.entries, removed) }));
+  const { entries } = change.cls;
+  refuseOwnEntries(changer.authority.subject, entries, without(entries, removed), container.path);
+  return alertsOfOwnReach(scheme, changer, 'revoke', change);
 }
 
 /** A path that no container has, when the entry does not exist: it then ends as one that is hidden does. */
