@@ -11,6 +11,8 @@ type Condition = Schemas['FieldCondition'] | Filter;
 
 /** Where no plan says otherwise; more ranges cost more than a list of ids (docs/decisions). */
 const MOST_RANGES = 100;
+/** That cost less than any list of ids: exact search with 100 ranges took 54 ms where a list took 6. */
+const FEW_RANGES = 8;
 
 export function tenantFilter(tenant: TenantId): { must: Condition[] } {
   return { must: [ofTenant(tenant)] };
@@ -30,8 +32,9 @@ export function visibleFilter(tenant: TenantId, visible: VisibleClasses): { must
 export function searchFilterText(request: SearchRequest, form: FilterForm): string {
   const { tenant, visible, span, documents } = request;
   requireClasses(visible);
+  const most = form === 'ranges' ? visible.ranges.length : FEW_RANGES;
   const classes =
-    span !== undefined && span.ranges.length <= Math.min(visible.ranges.length, MOST_RANGES)
+    span !== undefined && span.ranges.length <= most
       ? classesText(span, 'ranges')
       : classesText(visible, form);
   const must = [JSON.stringify(ofTenant(tenant)), classes];
