@@ -176,7 +176,7 @@ function retrieveParts(
     ...known,
     questionKey,
     visibleSets: new VisibleSets(database),
-    givenClassIds: new GivenClassIds(database),
+    givenClassIds: config.qdrant && new GivenClassIds(database),
     classCounts: config.qdrant && openClassCounts(database, log),
     drift: createDriftWatch(known, driftAlarms(known.audit, log)),
     indexLag: () => lag.read(),

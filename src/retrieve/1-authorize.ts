@@ -17,7 +17,8 @@ export interface AuthorizeParts {
   readonly visibleSets: VisibleSets;
   /** Absent where the index searches everything exactly and plans nothing. */
   readonly classCounts?: ClassCounts | undefined;
-  readonly givenClassIds: GivenClassIds;
+  /** Absent where the index does not filter by spans: they would be read for nothing. */
+  readonly givenClassIds?: GivenClassIds | undefined;
 }
 
 /**
@@ -59,11 +60,11 @@ function currentAuthority(
 }
 
 async function spanOf(
-  ids: GivenClassIds,
+  ids: GivenClassIds | undefined,
   authority: Authority,
   searched: VisibilityFilter,
 ): Promise<VisibilityFilter> {
-  if (searched.kind === 'nothing' || searched.ranges.length === 1) return searched;
+  if (ids === undefined || searched.kind === 'nothing' || searched.ranges.length === 1) return searched;
   return spanUnused(searched, await ids.of(authority));
 }
 

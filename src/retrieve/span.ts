@@ -1,3 +1,4 @@
+import { firstAbove } from '../policy/sorted-ids.ts';
 import type { VisibilityFilter } from '../policy/visibility-filter.ts';
 
 /** More ranges than an index takes gladly; such a set goes as a list of ids, which spanning would lengthen. */
@@ -28,7 +29,7 @@ function span(visible: VisibilityFilter, given: Int32Array): VisibilityFilter {
   let last = { ...first };
   const joined = [last];
   for (const range of rest) {
-    if (nextGiven(given, last.to) >= range.from) last.to = range.to;
+    if ((given[firstAbove(given, last.to)] ?? range.from) >= range.from) last.to = range.to;
     else {
       last = { ...range };
       joined.push(last);
@@ -38,16 +39,4 @@ function span(visible: VisibilityFilter, given: Int32Array): VisibilityFilter {
   if (head === undefined || joined.length > MOST_RANGES) return visible;
   const size = joined.reduce((sum, { from, to }) => sum + to - from + 1, 0);
   return { kind: 'classes', ranges: [head, ...tail], size };
-}
-
-/** The first given id above this one; infinity when there is none. */
-function nextGiven(given: Int32Array, id: number): number {
-  let low = 0;
-  let high = given.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((given[middle] ?? 0) <= id) low = middle + 1;
-    else high = middle;
-  }
-  return given[low] ?? Number.POSITIVE_INFINITY;
 }

@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 import { LRUCache } from 'lru-cache';
 import type { Instant, TenantId } from '../policy/ids.ts';
+import { firstAbove } from '../policy/sorted-ids.ts';
 import type { VisibilityFilter } from '../policy/visibility-filter.ts';
 import type { Database } from './database.ts';
 import { nobodyIn } from './session-context.ts';
@@ -73,18 +74,6 @@ function sumOver({ ids, sums }: Counted, visible: VisibilityFilter): number {
   for (const { from, to } of visible.ranges)
     total += (sums[firstAbove(ids, to)] ?? 0) - (sums[firstAbove(ids, from - 1)] ?? 0);
   return total;
-}
-
-/** Index of the first id above this one. */
-function firstAbove(ids: Int32Array, id: number): number {
-  let low = 0;
-  let high = ids.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((ids[middle] ?? 0) <= id) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 async function readCounts(database: Database, tenant: TenantId, rowsPerRead: number): Promise<Counted> {
