@@ -14,6 +14,9 @@ const CATALOGUE = {
   // the caller
   missing_token: [401, 'A bearer token is required'],
   invalid_token: [401, 'The bearer token was not accepted'],
+  credential_revoked: [401, 'This sign-in or credential was revoked'],
+  insufficient_scope: [403, 'The credential is not for this'],
+  rate_limited: [429, 'Too many requests'],
   subject_unknown: [403, 'This account is not in the directory'],
   subject_disabled: [403, 'This account is disabled'],
   groups_unknown: [403, 'The group list of this token is incomplete'],
@@ -38,6 +41,7 @@ const CATALOGUE = {
   authority_moved: [503, 'Permissions are changing too fast to answer'],
   policy_unavailable: [503, 'Permissions could not be read'],
   database_unavailable: [503, 'The database did not answer'],
+  rate_limit_unavailable: [503, 'The request limits could not be read'],
   directory_stale: [503, 'The directory is too old for this'],
   index_unavailable: [503, 'The index did not answer'],
   embedding_unavailable: [503, 'The embedding model did not answer'],

@@ -29,5 +29,7 @@ export function toIdentity(caller: VerifiedCaller): CallerIdentity {
     actor: actor && formatPrincipal({ kind: 'service', issuer: actor.issuer, id: actor.id }),
     acr: caller.acr,
     authTime: authTime === undefined ? undefined : instant(authTime),
+    revocable: caller.revocable,
+    rights: caller.rights,
   };
 }

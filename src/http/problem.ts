@@ -49,6 +49,7 @@ export function problemResponse(error: BulkheadError, requestId: string): Respon
 
 const CHALLENGES: Partial<Record<ErrorCode, string>> = {
   invalid_token: 'invalid_token',
+  credential_revoked: 'invalid_token',
   step_up_required: 'insufficient_user_authentication',
 };
 

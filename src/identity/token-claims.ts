@@ -1,5 +1,6 @@
 import type { JWTPayload } from 'jose';
 import { parsePrincipal } from '../policy/principal.ts';
+import type { CredentialRight, Revocable } from '../store/authority.ts';
 import type { IssuerProfile } from './issuer.ts';
 import { refuse } from './token-refusal.ts';
 
@@ -27,6 +28,10 @@ export interface VerifiedCaller {
   readonly expiresAt: number;
   /** SHA-256 of the token, base64url. */
   readonly tokenId: string;
+  /** By which of these the credential, and an actor's beside it, can be revoked. */
+  readonly revocable?: readonly Revocable[] | undefined;
+  /** What the credential is limited to; absent: whatever the subject may. */
+  readonly rights?: ReadonlySet<CredentialRight> | undefined;
 }
 
 /**

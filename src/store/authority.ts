@@ -10,6 +10,17 @@ import { refuseOtherScheme } from './level-scheme.ts';
 import type { ProcessRole } from './process-role.ts';
 import type { SessionContext } from './session-context.ts';
 
+/** What a credential can be taken back by; `issuedAt` in milliseconds since 1970. */
+export interface Revocable {
+  readonly kind: 'user' | 'session' | 'client' | 'key';
+  /** `<issuer name>|<id>`: the principal's text form without its kind for users and clients. */
+  readonly id: string;
+  readonly issuedAt: Instant;
+}
+
+/** What a credential may be limited to: reading, or a right that its subject holds. */
+export type CredentialRight = 'read' | 'ingest' | 'label' | 'grant' | 'audit' | 'administer';
+
 /** A caller whose credentials were verified, before the directory was asked. Principals in text form. */
 export interface CallerIdentity {
   readonly tenant: string;
@@ -19,6 +30,10 @@ export interface CallerIdentity {
   readonly actor: string | undefined;
   readonly acr: string | undefined;
   readonly authTime: Instant | undefined;
+  /** By which of these each presented credential can be revoked, from now on and until the receipt. */
+  readonly revocable?: readonly Revocable[] | undefined;
+  /** Absent: whatever the subject may. */
+  readonly rights?: ReadonlySet<CredentialRight> | undefined;
 }
 
 /** Raised by every change of policy; a new incarnation starts after a restore. */
