@@ -39,8 +39,9 @@ async function answer(request: BaselineRequest): Promise<BaselineAnswer> {
 }
 
 async function open(): Promise<Baseline> {
+  if (options.kind === 'unprotected')
+    return unprotected({ url: options.qdrantUrl, key: options.qdrantKey }, embedder);
   const client = qdrantClient(options.qdrantUrl, options.qdrantKey);
-  if (options.kind === 'unprotected') return unprotected(client, embedder);
   if (options.kind === 'post-filter') return postFilter(client, embedder, await openCheck());
   const lines = readFileSync(options.searchesFile ?? '', 'utf8')
     .split('\n')

@@ -34,7 +34,7 @@ import type {
   VectorIndex,
 } from './vector-index.ts';
 
-const POINTS_PER_WRITE = 64;
+const POINTS_PER_WRITE = 256;
 const POINTS_PER_PAGE = 5_000;
 const NOTHING_FOUND: SearchResult = { dense: [], sparse: [] };
 

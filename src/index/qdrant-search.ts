@@ -15,6 +15,8 @@ const OVERSAMPLING = 2;
 export interface Query extends Pick<Schemas['QueryRequest'], 'query' | 'using' | 'params'> {
   /** In JSON: it may name tens of thousands of classes, and is written once for all searches of a visible set. */
   readonly filterText: string;
+  /** A list that holds so many may end before equal scores that the limit would part; absent = the limit. */
+  readonly fewest?: number | undefined;
 }
 
 /** Sends a body in JSON to `points/query/batch` of the collection that is searched. */
@@ -39,13 +41,14 @@ export function sparseQuery(request: SearchRequest, plan: SearchPlan, factors: r
   return {
     query: { indices: request.terms.map(unsigned), values: [...factors] },
     using: TERMS,
+    fewest: request.fewest,
     filterText: searchFilterText(request, plan.form),
   };
 }
 
 /**
  * The best hits of each query, equal scores by chunk id: one call for all of them, and more only where equal
- * scores reach over the limit.
+ * scores reach over the limit and fewer than `fewest` hits are above them.
  */
 export async function bestHits(
   send: Send,
@@ -53,7 +56,21 @@ export async function bestHits(
   limit: number,
 ): Promise<readonly (readonly Hit[])[]> {
   const lists = await batch(send, queries, limit + 1);
-  return Promise.all(queries.map((query, at) => settleTies(send, query, lists[at] ?? [], limit)));
+  return Promise.all(
+    queries.map((query, at) => {
+      const list = lists[at] ?? [];
+      const above = aboveTies(list, limit);
+      const isEnough = above.length >= Math.min(query.fewest ?? limit, list.length);
+      return isEnough ? inOrder(above) : settleTies(send, query, list, limit);
+    }),
+  );
+}
+
+/** What is surely among the best: where equal scores reach over the limit, which of them come back is chance. */
+function aboveTies(hits: readonly Hit[], limit: number): readonly Hit[] {
+  if (hits.length <= limit || !isTied(hits, limit)) return hits.slice(0, limit);
+  const tied = hits.at(-1)?.score;
+  return hits.filter(({ score }) => score !== tied);
 }
 
 async function settleTies(
@@ -68,7 +85,11 @@ async function settleTies(
     depth = Math.min(4 * depth, deepest);
     hits = (await batch(send, [query], depth))[0] ?? [];
   }
-  return [...hits].sort((a, b) => b.score - a.score || a.chunkId - b.chunkId).slice(0, limit);
+  return inOrder(hits).slice(0, limit);
+}
+
+function inOrder(hits: readonly Hit[]): readonly Hit[] {
+  return [...hits].sort((a, b) => b.score - a.score || a.chunkId - b.chunkId);
 }
 
 async function batch(
@@ -82,7 +103,7 @@ async function batch(
 }
 
 /** Ids and scores alone come back: reading the payload of two hundred hits takes a quarter of a search. */
-function searchText({ filterText, ...query }: Query, limit: number): string {
+function searchText({ filterText, fewest: _, ...query }: Query, limit: number): string {
   const rest = JSON.stringify({ ...query, limit, with_payload: false, with_vector: false });
   return `{"filter":${filterText},${rest.slice(1)}`;
 }

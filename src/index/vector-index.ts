@@ -43,6 +43,8 @@ export interface SearchRequest {
   readonly terms: readonly number[];
   /** Longest length of each list, at least 1. */
   readonly limit: number;
+  /** A sparse list that holds so many may end before equal scores that the limit would part; absent = `limit`. */
+  readonly fewest?: number | undefined;
   /** How many chunks the visible classes hold, as last counted: for planning only, no result depends on it. */
   readonly visibleChunks?: number | undefined;
   /** A level among the visible classes is `silent`: never through a graph that hidden points shaped. */

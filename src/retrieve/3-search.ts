@@ -28,6 +28,7 @@ export async function search(
     dense: prepared.vector,
     terms: prepared.terms,
     limit: DEPTH,
+    fewest: DEPTH / 2,
     visibleChunks: searchedChunks,
     exact,
   });

@@ -22,9 +22,6 @@ export interface Judgement {
   readonly refused: readonly ChunkId[];
 }
 
-/** Candidates hydrated beyond the limit, so that there is one size of round whatever is dropped. */
-const MARGIN = 10;
-
 /**
  * Hydrates and judges the best candidates. When one of them is dropped, the index was behind and its scores knew
  * of what the caller may not read: then all candidates are judged and only those that passed are put in order.
@@ -38,10 +35,9 @@ export async function judgeBest(
 ): Promise<Judgement> {
   const judgeSome = async (some: readonly Candidate[]) =>
     judgeAll(scheme, authorized, await hydrate(database, authorized, some));
-  const window = limit + MARGIN;
-  const best = await judgeSome(candidates.slice(0, window));
-  if (dropped(best).size === 0) return { ...best, passages: best.passages.slice(0, limit) };
-  const rest = await judgeSome(candidates.slice(window));
+  const best = await judgeSome(candidates.slice(0, limit));
+  if (dropped(best).size === 0) return best;
+  const rest = await judgeSome(candidates.slice(limit));
   const all = {
     missing: [...best.missing, ...rest.missing],
     refused: [...best.refused, ...rest.refused],

@@ -7,7 +7,7 @@ import { type Pieces, readPieces } from './corpus.ts';
 import { type Layout, layoutOf } from './layout.ts';
 import { type LoadedPolicy, loadClasses, readPolicy } from './load-classes.ts';
 import { loadDocuments } from './load-documents.ts';
-import { addChunks, makeUnprotected, qdrantClient, untilIndexed } from './load-qdrant.ts';
+import { addChunks, buildGraphs, makeUnprotected, qdrantClient, untilIndexed } from './load-qdrant.ts';
 import { makeTenant } from './load-tenant.ts';
 import { openProduct } from './product.ts';
 import { type DataSpec, keyOf } from './spec.ts';
@@ -84,9 +84,11 @@ async function load(
   if (withUnprotected) await makeUnprotected(qdrant, embedder.dimension);
   const product = await openProduct(stores);
   try {
+    await buildGraphs(qdrant, 'later');
     await loadDocuments(client, spec, policy, pieces, embedder.fingerprint, (chunks) =>
       addChunks(withUnprotected ? qdrant : undefined, product.core.index, policy.tenant, chunks),
     );
+    await buildGraphs(qdrant, 'now');
     const points = await untilIndexed(qdrant);
     for (const [collection, count] of points)
       if (count !== spec.chunks) console.error(`${collection} has ${count} points, not ${spec.chunks}`);

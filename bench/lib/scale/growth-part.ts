@@ -20,7 +20,7 @@ import { fullSpec } from './spec.ts';
 
 const CHUNK_STEPS = [10_000, 100_000, 1_000_000];
 const CLASS_STEPS = [10, 1_000, 100_000];
-const CLASS_CHUNKS = 200_000;
+const CLASS_CHUNKS = 100_000;
 
 export async function runGrowth(embedder: Embedder, size: Sizes): Promise<readonly Section[]> {
   const chunkSteps = CHUNK_STEPS.filter((chunks) => chunks <= size.maxChunks);

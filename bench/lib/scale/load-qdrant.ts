@@ -10,8 +10,8 @@ export const UNPROTECTED = 'bench_unprotected';
 /** The collection's sparse vector; the dense one has no name, because LangChain gives it none. */
 export const SPARSE = 'terms';
 
-/** The adapter writes so many in one request, and waits for each. */
-const POINTS_AT_ONCE = 64;
+/** The adapter writes some of them in one request, and waits for each. */
+const POINTS_AT_ONCE = 512;
 const WRITERS = 4;
 
 export function qdrantClient(url: string, apiKey: string | undefined): QdrantClient {
@@ -30,6 +30,18 @@ export async function makeUnprotected(client: QdrantClient, dimension: number): 
     vectors: { size: dimension, distance: 'Cosine' },
     sparse_vectors: { [SPARSE]: { modifier: 'idf' } },
   });
+}
+
+/** Kibibytes of vectors above which a segment gets its graph: Qdrant's default. */
+const GRAPH_ABOVE = 10_000;
+
+/** No graphs while points come in: each would be built several times over. */
+export async function buildGraphs(client: QdrantClient, when: 'later' | 'now'): Promise<void> {
+  const { collections } = await client.getCollections();
+  for (const { name } of collections)
+    await client.updateCollection(name, {
+      optimizers_config: { indexing_threshold: when === 'now' ? GRAPH_ABOVE : 0 },
+    });
 }
 
 /** Adds the chunks to both, or, without a client, to Bulkhead's alone. */
