@@ -26,7 +26,7 @@ module.exports = {
     only('crypto-knows-errors', ['crypto'], ['policy', 'errors']),
     only('store-knows-policy', ['store'], ['policy', 'errors']),
     only('index-knows-policy', ['index'], ['policy', 'errors', 'store']),
-    only('identity-knows-store', ['identity'], ['policy', 'store', 'errors']),
+    only('identity-knows-store', ['identity'], ['policy', 'store', 'crypto', 'errors']),
     only('audit-knows-store', ['audit'], ['policy', 'store', 'errors']),
     only(
       'ingest-knows-the-core',
@@ -39,11 +39,24 @@ module.exports = {
       ['policy', 'store', 'index', 'embed', 'guard', 'crypto', 'audit', 'errors'],
     ),
     only('admin-knows-the-core', ['admin'], ['policy', 'store', 'guard', 'audit', 'errors']),
+    only('directory-knows-admin', ['directory'], ['policy', 'store', 'audit', 'admin', 'errors']),
     only('ui-shows-released-content', ['ui'], ['identity', 'retrieve', 'admin', 'http', 'policy', 'errors']),
     only(
       'http-knows-services',
       ['http'],
-      ['identity', 'ingest', 'retrieve', 'admin', 'audit', 'ui', 'policy', 'errors', 'telemetry', 'store'],
+      [
+        'identity',
+        'ingest',
+        'retrieve',
+        'admin',
+        'directory',
+        'audit',
+        'ui',
+        'policy',
+        'errors',
+        'telemetry',
+        'store',
+      ],
     ),
     only(
       'cli-knows-services',
@@ -93,6 +106,8 @@ module.exports = {
     home('transformers-live-in-embed', '@xenova|@huggingface|onnxruntime', 'embed/'),
     home('jose-and-openid-client-live-in-identity', 'jose|openid-client', 'identity/', 'dev/'),
     home('oidc-provider-lives-in-dev', 'oidc-provider', 'dev/'),
+    home('directory-formats-live-in-directory', 'scim2-parse-filter', 'directory/'),
+    home('rate-limiter-lives-in-http', 'rate-limiter-flexible', 'http/rate-limit'),
     home('hono-lives-in-http-and-ui', 'hono|@hono', 'http/', 'ui/', 'dev/'),
     {
       name: 'no-cycles',

@@ -6,6 +6,7 @@
 import { rmSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { copyOf, openFolder } from './lib/data-folder.ts';
+import { timeIdentity } from './lib/identity-cost.ts';
 import { timeIngest, timeQueriesDuringIngest } from './lib/ingest-rate.ts';
 import { describeMachine, machineLine } from './lib/machine.ts';
 import { timeQueries } from './lib/query-times.ts';
@@ -45,7 +46,7 @@ async function main(): Promise<void> {
 async function measureInProcess(
   folder: string,
   questions: readonly string[],
-): Promise<Pick<Figures, 'queries' | 'ingest' | 'mixed'>> {
+): Promise<Pick<Figures, 'queries' | 'identity' | 'ingest' | 'mixed'>> {
   const copy = copyOf(folder);
   const { core, close } = await openFolder(copy);
   try {
@@ -55,6 +56,7 @@ async function measureInProcess(
         await step('queries, the reader who sees all', () => timeQueries(core, 'all', questions)),
         await step('queries, the reader who sees a tenth', () => timeQueries(core, 'tenth', questions)),
       ],
+      identity: await step('identity and authorization', () => timeIdentity(core, questions)),
       ingest: await step('ingest', () => timeIngest(core, INGESTED_DOCUMENTS)),
       mixed: await step('queries during ingest', () =>
         timeQueriesDuringIngest(core, questions, INGESTED_DOCUMENTS),

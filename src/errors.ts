@@ -7,10 +7,13 @@ const CATALOGUE = {
   malformed_json: [400, 'The body is not valid JSON'],
   invalid_request: [400, 'The request is not valid'],
   unsupported_media_type: [415, 'This content type is not accepted'],
+  headers_too_large: [431, 'The headers are too large'],
   payload_too_large: [413, 'The body is too large'],
   not_found: [404, 'Not found'],
   method_not_allowed: [405, 'Method not allowed'],
   conflict: [409, 'This conflicts with what is already there'],
+  precondition_failed: [412, 'It has been changed since'],
+  not_implemented: [501, 'This is not offered'],
   // the caller
   missing_token: [401, 'A bearer token is required'],
   invalid_token: [401, 'The bearer token was not accepted'],
@@ -49,6 +52,7 @@ const CATALOGUE = {
   redaction_failed: [503, 'The redactor failed'],
   decryption_failed: [503, 'An encrypted text did not open'],
   keys_unavailable: [503, 'The keys of encrypted texts are not available'],
+  replay_check_unavailable: [503, 'Whether a proof was used before could not be checked'],
   identity_unavailable: [503, 'The identity provider did not answer'],
   shutting_down: [503, 'The service is stopping'],
   // start-up and operation

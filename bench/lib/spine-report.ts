@@ -1,4 +1,5 @@
 /** The figures of one run beside their targets. */
+import type { IdentityCost } from './identity-cost.ts';
 import type { IngestRates, QueriesDuringIngest } from './ingest-rate.ts';
 import type { QueryTimes } from './query-times.ts';
 import type { ServerMemory, StartTimes } from './server-times.ts';
@@ -7,6 +8,7 @@ import { table } from './table.ts';
 export interface Figures {
   readonly chunks: number;
   readonly queries: readonly QueryTimes[];
+  readonly identity: IdentityCost;
   readonly ingest: IngestRates;
   readonly mixed: QueriesDuringIngest;
   readonly start: StartTimes;
@@ -25,9 +27,17 @@ interface Row {
   readonly isAtLeast: boolean;
 }
 
-const TARGETS = { query: 1.5, ingest: 0.8, ready: 5, firstStart: 60, mixed: 3, memory: 900 };
+const TARGETS = { query: 1.5, identity: 1, ingest: 0.8, ready: 5, firstStart: 60, mixed: 3, memory: 900 };
 
-export function rowsOf({ queries, ingest, mixed, start, firstStart, memory }: Figures): readonly Row[] {
+export function rowsOf({
+  queries,
+  identity,
+  ingest,
+  mixed,
+  start,
+  firstStart,
+  memory,
+}: Figures): readonly Row[] {
   const atMost = (what: string, measured: string, against: string, ratio: number, target: number): Row => ({
     what,
     measured,
@@ -47,6 +57,13 @@ export function rowsOf({ queries, ingest, mixed, start, firstStart, memory }: Fi
         retrieve.p50 / (embed.p50 + bare.p50),
         TARGETS.query,
       ),
+    ),
+    atMost(
+      'identity and authorization add to embedding, p50, ms',
+      `${identity.both.p50.toFixed(2)} ms`,
+      `embedding alone ${identity.embedding.p50.toFixed(2)} ms`,
+      identity.both.p50 - identity.embedding.p50,
+      TARGETS.identity,
     ),
     {
       what: `ingest of ${ingest.chunks} chunks`,
@@ -125,8 +142,9 @@ ${table(head, rows)}
 What dominates: ${dominating.join('; ')}.`;
 }
 
-function otherText({ ingest, mixed, memory }: Figures): string {
-  return `During ingest the main thread, which is also the database, was busy ${(100 * ingest.busy).toFixed(0)} % of the time; the rest is waiting for the
+function otherText({ identity, ingest, mixed, memory }: Figures): string {
+  return `By themselves, the token seen before takes ${identity.authenticate.p50.toFixed(3)} ms (p95 ${identity.authenticate.p95.toFixed(3)}) and authorizing ${identity.authorize.p50.toFixed(2)} ms (p95 ${identity.authorize.p95.toFixed(2)}).
+During ingest the main thread, which is also the database, was busy ${(100 * ingest.busy).toFixed(0)} % of the time; the rest is waiting for the
 embedding worker. Queries during ingest: ${mixed.asked} asked, p95 ${mixed.during.p95.toFixed(1)} ms (at rest ${mixed.atRest.p95.toFixed(1)} ms). Resident memory in MiB: started
 ${memory.started.toFixed(0)}, after queries ${memory.afterQueries.toFixed(0)}, after ingest with queries ${memory.afterIngest.toFixed(0)}, at most ${memory.peak.toFixed(0)}.`;
 }

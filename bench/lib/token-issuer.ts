@@ -12,11 +12,17 @@ const KEY_ID = 'bench';
 export interface TokenIssuer {
   /** Path of a bulkhead.yaml that trusts it. */
   readonly configFile: string;
-  token(account: string): Promise<string>;
+  /** @param claims over or beside the usual ones */
+  token(account: string, claims?: Readonly<Record<string, unknown>>): Promise<string>;
   close(): void;
 }
 
-export async function startIssuer(tenant: string, folder: string): Promise<TokenIssuer> {
+/** @param settings other parts of the configuration */
+export async function startIssuer(
+  tenant: string,
+  folder: string,
+  settings: object = {},
+): Promise<TokenIssuer> {
   const { privateKey, publicKey } = await generateKeyPair('ES256');
   const keys = [{ ...(await exportJWK(publicKey)), kid: KEY_ID, alg: 'ES256', use: 'sig' }];
   const server = createServer((_request, response) => {
@@ -27,11 +33,11 @@ export async function startIssuer(tenant: string, folder: string): Promise<Token
   const url = `http://127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`;
   const configFile = join(folder, 'bench.yaml');
   const issuer = { name: ISSUER, tenant, issuer: url, audience: AUDIENCE, jwksUri: `${url}/jwks` };
-  writeFileSync(configFile, stringify({ issuers: [issuer] }));
+  writeFileSync(configFile, stringify({ ...settings, issuers: [issuer] }));
   return {
     configFile,
-    token: (account) =>
-      new SignJWT({ client_id: 'bench', acr: 'pwd', auth_time: Math.floor(Date.now() / 1000) })
+    token: (account, claims = {}) =>
+      new SignJWT({ client_id: 'bench', acr: 'pwd', auth_time: Math.floor(Date.now() / 1000), ...claims })
         .setProtectedHeader({ alg: 'ES256', typ: 'at+jwt', kid: KEY_ID })
         .setIssuer(url)
         .setAudience(AUDIENCE)

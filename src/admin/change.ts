@@ -15,6 +15,7 @@ import type { LabelScheme } from '../policy/label.ts';
 import { type Authority, authorize, type CallerIdentity } from '../store/authority.ts';
 import type { Database, Work } from '../store/database.ts';
 import { isInsufficientPrivilege, isUniqueViolation } from '../store/database-error.ts';
+import { credentialsHold } from '../store/revocations.ts';
 import { lockPolicy } from '../store/rights.ts';
 import { untilSettled } from '../store/until-settled.ts';
 import { OwnRaise } from './separation-of-duties.ts';
@@ -72,7 +73,10 @@ export async function makeChange<T, R>(
   return result;
 }
 
-/** @returns `undefined` when the epoch is no longer the one that the caller's rights were looked up in */
+/**
+ * @returns `undefined` when the epoch is no longer the one that the caller's rights were looked up in, or a credential
+ *   of theirs was revoked since
+ */
 async function tryOnce<T, R>(
   parts: AdminParts,
   authority: Authority,
@@ -85,6 +89,8 @@ async function tryOnce<T, R>(
       const epoch = await lockPolicy(trx);
       const { incarnation, counter } = authority.epoch;
       if (epoch.incarnation !== incarnation || epoch.counter !== counter) return undefined;
+      // asked again from the start, a caller whose credential was revoked meanwhile is told so
+      if (!(await credentialsHold(trx, authority))) return undefined;
       const { result, events } = await change.apply({ trx, authority, by }, target);
       if (events.length > 0) await parts.audit.appendWithin(trx, events);
       return { result };

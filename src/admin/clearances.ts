@@ -1,6 +1,7 @@
 /** What principals are cleared for, hold and may do for others. Administered at the root; rights, per container. */
 import type { AuditEvent } from '../audit/audit-log.ts';
 import { BulkheadError } from '../errors.ts';
+import { heldPrincipals } from '../store/api-keys.ts';
 import { Directory } from '../store/directory.ts';
 import { Principals } from '../store/principals.ts';
 import { bindingsOf, RIGHTS, removeBindings } from '../store/rights.ts';
@@ -157,8 +158,7 @@ export async function setActorCeiling(
     operation: 'setActorCeiling',
     locate: (authority) => requireDirectoryRight(parts, authority),
     apply: async (changer): Promise<Outcome<void>> => {
-      const { user, actor } = changer.authority.subject;
-      if (principal === user.name || principal === actor?.name) throw new OwnRaise('ceiling', principal);
+      await refuseOwnCeiling(changer, principal);
       const { compartments } = readLabel(parts.scheme, input);
       const containers = [...new Set(input.containers)].sort();
       const before = (await Principals.within(changer.trx).ceilingOf(principal)) ?? null;
@@ -169,9 +169,18 @@ export async function setActorCeiling(
   });
 }
 
+/** Neither one's own nor that of the service acting, nor what keeps a key that one made within its limits. */
+async function refuseOwnCeiling({ trx, authority }: Changer, principal: string): Promise<void> {
+  const { user, actor } = authority.subject;
+  const id = (await Principals.within(trx).idsOf([principal])).get(principal);
+  const isHeld = id !== undefined && (await heldPrincipals(trx, authority)).has(id);
+  if (principal === user.name || principal === actor?.name || isHeld)
+    throw new OwnRaise('ceiling', principal);
+}
+
 async function refuseForOneself({ trx, authority }: Changer, rule: OwnRaiseRule, key: string): Promise<void> {
   const id = idOf(await knownPrincipals(trx, [key]), key);
-  refuseOwn(await ownPrincipals(trx, authority.subject), rule, [{ id, key }]);
+  refuseOwn(await ownPrincipals(trx, authority), rule, [{ id, key }]);
 }
 
 const tenantOf = ({ authority }: Changer) => authority.subject.tenant;

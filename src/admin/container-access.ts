@@ -11,7 +11,7 @@ import { entryAdded, entryRemoved } from './events.ts';
 import { type EntryInput, type LabelInput, readEntries, readEntry, readLabel, toOwnLabel } from './input.ts';
 import { alertsOfOwnReach, refuseOwnReach, type SubtreeChange } from './own-reach.ts';
 import { containerWithRight, type KnownContainer, noContainer } from './reach.ts';
-import { refuseOwnEntries } from './separation-of-duties.ts';
+import { refuseEntriesOfHeld, refuseOwnEntries } from './separation-of-duties.ts';
 
 /**
  * Adds one entry. Needs `grant` there.
@@ -31,6 +31,7 @@ export function grant(
       const { trx, authority, by } = changer;
       const added = await readEntry(trx, input.entry);
       refuseOwnEntries(authority.subject, [], [added], container.path);
+      await refuseEntriesOfHeld(trx, authority, [], [added], container.path);
       const alerts = await alertsOfAddition(parts, changer, container, added);
       const event = entryAdded(authority.subject.tenant, by, container.path, input.entry);
       const id = await Containers.within(trx).addEntry(container.id, added);
@@ -93,7 +94,9 @@ async function alertsOfRemoval(
   if (removed.every(({ effect }) => effect === 'allow')) return [];
   const change = await changeOf(changer, container, (cls) => ({ entries: without(cls.entries, removed) }));
   const { entries } = change.cls;
-  refuseOwnEntries(changer.authority.subject, entries, without(entries, removed), container.path);
+  const kept = without(entries, removed);
+  refuseOwnEntries(changer.authority.subject, entries, kept, container.path);
+  await refuseEntriesOfHeld(changer.trx, changer.authority, entries, kept, container.path);
   return alertsOfOwnReach(scheme, changer, 'revoke', change);
 }
 

@@ -7,7 +7,7 @@ import { type AdminCaller, type AdminParts, type Changer, makeChange, type Outco
 import { entryAdded } from './events.ts';
 import { type EntryInput, invalid, type LabelInput, readEntries, readLabel } from './input.ts';
 import { containerWithRight, findContainer, type KnownContainer, noContainer } from './reach.ts';
-import { refuseOwnEntries } from './separation-of-duties.ts';
+import { refuseEntriesOfHeld, refuseOwnEntries } from './separation-of-duties.ts';
 
 /** Pass `next` as `cursor` for the next page; `undefined` on the last. */
 export interface Page<T> {
@@ -144,6 +144,7 @@ async function addContainer(
   const label = readLabel(scheme, container.label);
   const entries = await readEntries(trx, container.entries);
   refuseOwnEntries(authority.subject, [], entries, path);
+  await refuseEntriesOfHeld(trx, authority, [], entries, path);
   await Containers.within(trx).create(parent.id, { path, inherits, ...label, entries });
   const { tenant } = authority.subject;
   const created = { ...by, container: path, inherits, ...label };

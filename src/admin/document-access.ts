@@ -16,7 +16,13 @@ import { type AdminCaller, type AdminParts, type Changer, makeChange, type Outco
 import { type EntryInput, interval, type LabelInput, readEntries, readLabel, toOwnLabel } from './input.ts';
 import { alertsOf, lookupIn } from './own-reach.ts';
 import { documentWithRight, noDocument } from './reach.ts';
-import { type OwnGain, OwnRaise, ownGains, refuseOwnEntries } from './separation-of-duties.ts';
+import {
+  type OwnGain,
+  OwnRaise,
+  ownGains,
+  refuseEntriesOfHeld,
+  refuseOwnEntries,
+} from './separation-of-duties.ts';
 
 /**
  * Replaces a document's own entries, and says whether allows from its container reach it; its own label stays.
@@ -41,6 +47,7 @@ export async function setDocumentAccess(
         entries: await readEntries(trx, input.entries),
       };
       refuseOwnEntries(authority.subject, present.own.entries, wanted.entries, id);
+      await refuseEntriesOfHeld(trx, authority, present.own.entries, wanted.entries, id);
       const alerts = alertsOf(gainsOf(parts, changer, present, wanted), changer, 'setDocumentAccess', id);
       await move(changer, present, wanted, 'grant');
       const after = await describeAccess(changer, wanted);

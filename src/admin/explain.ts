@@ -2,7 +2,7 @@
  * Why may, or can't, somebody read a document? Told to the subject itself about what it may read, and to whoever
  * oversees the document and could read its label. Every other question is about a document that does not exist.
  */
-import { isBulkheadError } from '../errors.ts';
+import { type ErrorCode, isBulkheadError } from '../errors.ts';
 import { redact } from '../guard/output-redactor.ts';
 import type { RedactionPolicy } from '../guard/redaction-policy.ts';
 import type { AccessClass } from '../policy/access-class.ts';
@@ -16,7 +16,8 @@ import { classesAbove, type StoredClass } from '../store/access-classes.ts';
 import { type Authority, authorize, type CallerIdentity } from '../store/authority.ts';
 import { type DocumentPlace, findDocumentPlace } from '../store/document-access.ts';
 import { Principals } from '../store/principals.ts';
-import { rightsOn } from '../store/rights.ts';
+import { newlyIssued } from '../store/revocable.ts';
+import { requireCredentialRight, rightsOn } from '../store/rights.ts';
 import { untilSettled } from '../store/until-settled.ts';
 import { type AdminCaller, type AdminParts, byWhom } from './change.ts';
 import { lookupIn } from './own-reach.ts';
@@ -49,7 +50,7 @@ export interface Explanation {
 /**
  * Explains the decision, after it was recorded who was told.
  * @throws BulkheadError `not_found` for a document that does not exist and for every question that the caller may
- *   not ask; `audit_unavailable`, `redaction_failed`
+ *   not ask; `insufficient_scope`, `audit_unavailable`, `redaction_failed`
  */
 export function explain(parts: ExplainParts, caller: AdminCaller, question: Question): Promise<Explanation> {
   return untilSettled(() => explainOnce(parts, caller, question));
@@ -62,6 +63,7 @@ async function explainOnce(
   question: Question,
 ): Promise<Explanation | undefined> {
   const authority = await authorize(parts.database, 'admin', parts.scheme, identity);
+  requireCredentialRight(identity, 'read');
   if (!isUuid(question.document)) throw noDocument();
   const document = documentId(question.document);
   const place = await parts.database.unitOfWork('admin', authority.context, (trx) =>
@@ -81,6 +83,7 @@ async function explainOnce(
   };
   const { status } = await parts.audit.appendGuardedEvent(authority.subject.tenant, 'explained', body, {
     ...authority.epoch,
+    revocable: authority.revocable,
     documents: [[document, place.class, place.version]],
   });
   return status === 'moved' ? undefined : explanation;
@@ -151,6 +154,9 @@ async function overseen(
   return found;
 }
 
+/** What is no account has no credentials either, which counts as revoked ones. */
+const NO_ACCOUNT: ReadonlySet<ErrorCode> = new Set(['subject_unknown', 'credential_revoked']);
+
 /** The subject as it would be now, by the directory alone. An unknown one is no different from a missing document. */
 async function subjectOf(
   { database, scheme }: ExplainParts,
@@ -159,11 +165,12 @@ async function subjectOf(
   actor: string | undefined,
 ): Promise<Subject | 'disabled'> {
   try {
-    const identity = { tenant, user, actor, tokenGroups: [], acr: undefined, authTime: undefined };
+    const revocable = newlyIssued([user, actor]);
+    const identity = { tenant, user, actor, tokenGroups: [], acr: undefined, authTime: undefined, revocable };
     return (await authorize(database, 'admin', scheme, identity)).subject;
   } catch (error) {
     if (isBulkheadError(error) && error.code === 'subject_disabled') return 'disabled';
-    if (isBulkheadError(error) && error.code === 'subject_unknown') throw noDocument();
+    if (isBulkheadError(error) && NO_ACCOUNT.has(error.code)) throw noDocument();
     throw error;
   }
 }

@@ -91,7 +91,7 @@ async function changeMembers(
       if (wanted.some(({ id }) => id === groupId)) throw invalid('member', 'must not be the group itself');
       const added = wanted.filter((member) => !present.some((old) => isSame(old, member)));
       const removed = present.filter((old) => !wanted.some((member) => isSame(old, member)));
-      const own = await ownPrincipals(trx, authority.subject);
+      const own = await ownPrincipals(trx, authority);
       refuseOwn(own, 'membership', added);
       await write(trx, groupId, wanted, added, removed);
       if (removed.some(({ id }) => own.has(id)))

@@ -11,7 +11,13 @@ import { classesAbove, type StoredClass } from '../store/access-classes.ts';
 import type { Authority } from '../store/authority.ts';
 import { type ContainerRow, Containers } from '../store/containers.ts';
 import { type DocumentPlace, findDocumentPlace } from '../store/document-access.ts';
-import { type Right, requireRootRight, rightMissing, rightsOn } from '../store/rights.ts';
+import {
+  type Right,
+  requireCredentialRight,
+  requireRootRight,
+  rightMissing,
+  rightsOn,
+} from '../store/rights.ts';
 import { readVisibleSet } from '../store/visible-set.ts';
 import type { AdminParts } from './change.ts';
 
@@ -23,7 +29,7 @@ export interface KnownContainer extends ContainerRow {
 /**
  * The container, in which the caller holds the right.
  * @param missing what to say of one that the caller may not know of: `unknown_container` where it is only named
- * @throws BulkheadError `not_found` or `unknown_container`; `right_missing`
+ * @throws BulkheadError `not_found` or `unknown_container`; `right_missing`, `insufficient_scope`
  */
 export async function containerWithRight(
   parts: AdminParts,
@@ -32,6 +38,7 @@ export async function containerWithRight(
   right: Right,
   missing: ErrorCode = 'not_found',
 ): Promise<KnownContainer> {
+  requireCredentialRight(authority.context, right);
   const found = await findContainer(parts, authority, path);
   if (found?.rights.has(right)) return found;
   const isVisible = await isVisibleContainer(parts, authority, found);
@@ -63,7 +70,8 @@ async function isVisibleContainer(
 
 /**
  * The document, in whose container the caller holds the right.
- * @throws BulkheadError `not_found`; `right_missing` when they may read it or may change it in another way
+ * @throws BulkheadError `not_found`; `right_missing` when they may read it or may change it in another way;
+ *   `insufficient_scope`
  */
 export async function documentWithRight(
   parts: AdminParts,
@@ -71,6 +79,7 @@ export async function documentWithRight(
   id: string,
   right: 'label' | 'grant',
 ): Promise<DocumentPlace> {
+  requireCredentialRight(authority.context, right);
   if (!isUuid(id)) throw noDocument();
   const document = documentId(id);
   const found = await parts.database.unitOfWork('admin', authority.context, async (trx) => {
@@ -119,7 +128,7 @@ function withEntriesOf(
   return new Map([...classes].map(([id, cls]) => [id, { ...cls, entries: cls.entries.filter(isOwn) }]));
 }
 
-/** @throws BulkheadError `right_missing`: the directory is administered at the root */
+/** @throws BulkheadError `right_missing`, `insufficient_scope`: the directory is administered at the root */
 export function requireDirectoryRight({ database }: AdminParts, authority: Authority): Promise<void> {
   return requireRootRight(database, 'admin', authority, 'administer');
 }

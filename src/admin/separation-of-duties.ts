@@ -4,7 +4,8 @@
  *
  * By name, whatever the effect: no membership, clearance, right or ceiling for a principal of one's own, and no
  * entry in favour of one's own account. A group counts as one's own when one is in it now or at any other time,
- * `everyone` always does, and so does the service acting for the caller.
+ * `everyone` always does, and so do the service acting for the caller, every service whose key the caller made, and so
+ * has seen, and whoever made the key that the caller came with: nobody is two people.
  *
  * By effect: no change of labels or memberships after which its maker reads a document, now or later, that they
  * could not read before, however strongly they sign in. Labels are the mandatory part of the policy, and whom a
@@ -21,10 +22,12 @@ import type { ClassId, Instant, PrincipalId } from '../policy/ids.ts';
 import type { LabelScheme } from '../policy/label.ts';
 import type { Subject } from '../policy/subject.ts';
 import type { Validity } from '../policy/validity.ts';
+import { heldPrincipals } from '../store/api-keys.ts';
+import type { Authority } from '../store/authority.ts';
 import type { Work } from '../store/database.ts';
 import { groupsAround } from '../store/rights.ts';
 
-export type OwnRaiseRule = 'membership' | 'clearance' | 'right' | 'ceiling' | 'entry' | 'effect';
+export type OwnRaiseRule = 'membership' | 'clearance' | 'right' | 'ceiling' | 'entry' | 'effect' | 'key';
 
 const DETAILS: Readonly<Record<OwnRaiseRule, string>> = {
   membership:
@@ -35,6 +38,7 @@ const DETAILS: Readonly<Record<OwnRaiseRule, string>> = {
     'This would change the limits of the account that makes the change. Another administrator has to do it.',
   entry: 'This would change an entry in favour of your own account. Somebody else has to do it.',
   effect: 'This would let you read what you may not read now. Somebody whom it does not let in has to do it.',
+  key: 'A service makes no key for itself, nor in the name of somebody it acts for. An administrator has to do it.',
 };
 
 /** A change that its maker may not make; nothing of it is kept. */
@@ -52,9 +56,14 @@ export class OwnRaise extends Error {
   }
 }
 
-/** All that the caller is or is in, now or at another time, with the service acting for them. */
-export function ownPrincipals(trx: Work, { user, actor }: Subject): Promise<ReadonlySet<PrincipalId>> {
-  return groupsAround(trx, [...user.principals, ...(actor?.principals ?? [])]);
+/** All that the caller is or can act as or is in, now or at another time, with the service acting for them. */
+export async function ownPrincipals(
+  trx: Work,
+  authority: Pick<Authority, 'subject' | 'revocable'>,
+): Promise<ReadonlySet<PrincipalId>> {
+  const { user, actor } = authority.subject;
+  const held = await heldPrincipals(trx, authority);
+  return groupsAround(trx, [...user.principals, ...(actor?.principals ?? []), ...held]);
 }
 
 /** @throws OwnRaise when one of the principals is the caller's own */
@@ -86,6 +95,22 @@ export function refuseOwnEntries(
   const isNew = allows.some((entry) => !before.some((old) => isWithin(entry, old)));
   const isLost = denies.some((entry) => !after.some((kept) => isWithin(entry, kept)));
   if (isNew || isLost) throw new OwnRaise('entry', target);
+}
+
+/**
+ * The same of whom they can act as by a key that they made, and of who made the key that they came with.
+ * @throws OwnRaise
+ */
+export async function refuseEntriesOfHeld(
+  trx: Work,
+  authority: Pick<Authority, 'subject' | 'revocable'>,
+  before: readonly Entry[],
+  after: readonly Entry[],
+  target: string,
+): Promise<void> {
+  const { subject } = authority;
+  for (const principal of await heldPrincipals(trx, authority))
+    refuseOwnEntries({ ...subject, user: { ...subject.user, principal } }, before, after, target);
 }
 
 /** True when the outer entry says the same for at least as long. */

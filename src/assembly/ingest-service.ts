@@ -5,6 +5,7 @@ import type { Submitter } from '../ingest/submission.ts';
 import { documentId } from '../policy/ids.ts';
 import { authorize } from '../store/authority.ts';
 import { readPending } from '../store/index-progress.ts';
+import { requireCredentialRight } from '../store/rights.ts';
 import type { Parts } from './core.ts';
 import { need } from './need.ts';
 
@@ -26,5 +27,7 @@ export function ingestService(parts: Parts): Services['ingest'] {
 
 async function submitterOf({ database, scheme }: Parts, caller: Caller): Promise<Submitter> {
   const renew = () => authorize(database, 'ingest', scheme, caller.identity);
-  return { authority: await renew(), renew, request: caller.requestId };
+  const authority = await renew();
+  requireCredentialRight(caller.identity, 'ingest');
+  return { authority, renew, request: caller.requestId };
 }

@@ -1,19 +1,18 @@
 import type { Config } from '../config/config.ts';
 import type { DevIdentityProviders } from '../dev/identity-provider.ts';
+import { type ClientCertificates, createClientCertificates } from '../identity/client-certificates.ts';
 import type { IssuerProfile } from '../identity/issuer.ts';
-import { createSignIn, type SignIn } from '../identity/sign-in.ts';
+import { profileOf } from '../identity/issuer-presets.ts';
 import { createTokenVerifier, type TokenVerifier } from '../identity/verify-token.ts';
-import type { SignInChoice } from '../ui/sign-in-page.tsx';
 import { DEVELOPMENT_AUDIENCE, developmentKeysFile } from './development.ts';
+import { openSignIn, type SignInParts, signInClientIds } from './open-sign-in.ts';
 
 export const DEMO_TENANT = 'meridian';
 
-export interface Identity {
+export interface Identity extends SignInParts {
   readonly verifier: TokenVerifier;
   readonly profiles: readonly IssuerProfile[];
-  readonly signIn: SignIn | undefined;
-  /** Issuer names a person may sign in with, and what to call them. */
-  readonly choices: readonly SignInChoice[];
+  readonly certificates: ClientCertificates;
   /** Only in development. */
   readonly development: DevIdentityProviders | undefined;
 }
@@ -21,25 +20,36 @@ export interface Identity {
 /** Who may issue tokens: the configured issuers, and in the demo the development identity provider. */
 export async function openIdentity(config: Config, baseUrl: URL, now: () => number): Promise<Identity> {
   const development = config.demo ? await openDevelopment(config, baseUrl) : undefined;
-  const profiles: readonly IssuerProfile[] = [...config.issuers, ...developmentProfiles(development)];
-  const clientId = config.signIn?.clientId ?? development?.clientId;
+  const profiles: readonly IssuerProfile[] = [
+    ...config.issuers.map(profileOf),
+    ...developmentProfiles(development),
+  ];
   return {
-    verifier: createTokenVerifier(profiles, { now, ...(development && { fetch: development.fetch }) }),
+    verifier: createTokenVerifier(profiles, {
+      now,
+      signInClients: signInClientIds(config, development),
+      maxStaleSeconds: maxStaleSeconds(config),
+      ...(development && { fetch: development.fetch }),
+    }),
     profiles,
-    signIn:
-      clientId === undefined
-        ? undefined
-        : createSignIn({
-            profiles,
-            clientId,
-            clientSecret: config.signIn?.clientSecret,
-            redirectUri: new URL('/callback', baseUrl).href,
-            postLogoutRedirectUri: new URL('/', baseUrl).href,
-            now,
-          }),
-    choices: profiles.map(({ name }) => ({ name, title: titleOf(name) })),
+    certificates: createClientCertificates(config.certificates),
+    ...openSignIn(config, profiles, development, baseUrl, now),
     development,
   };
+}
+
+const HOUR_SECONDS = 3_600;
+
+/**
+ * How long a token is believed whose issuer does not answer any more: an hour, or as long as the level with the
+ * shortest patience believes an old directory.
+ */
+function maxStaleSeconds({ policy }: Config): number {
+  return Math.min(HOUR_SECONDS, ...policy.levels.map((level) => levelStaleness(level)));
+}
+
+function levelStaleness(level: Config['policy']['levels'][number]): number {
+  return 'maxDirectoryAgeSeconds' in level ? (level.maxDirectoryAgeSeconds ?? HOUR_SECONDS) : HOUR_SECONDS;
 }
 
 /** Imported only here and only then: production never loads it. */
@@ -56,10 +66,6 @@ async function openDevelopment(config: Config, baseUrl: URL): Promise<DevIdentit
     clientRedirectUri: new URL('/callback', baseUrl).href,
     postLogoutRedirectUri: new URL('/', baseUrl).href,
   });
-}
-
-function titleOf(name: string): string {
-  return name.charAt(0).toUpperCase() + name.slice(1);
 }
 
 function developmentProfiles(development: DevIdentityProviders | undefined): readonly IssuerProfile[] {

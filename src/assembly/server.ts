@@ -5,18 +5,23 @@ import type { Config } from '../config/config.ts';
 import type { ListenerCertificate } from '../config/connections.ts';
 import { BulkheadError } from '../errors.ts';
 import { type BulkheadApp, createApp } from '../http/app.ts';
-import { listen } from '../http/server.ts';
+import { listen, type RunningServer } from '../http/server.ts';
 import type { Caller } from '../http/services.ts';
 import type { Indexer } from '../ingest/indexer.ts';
 import type { Resealer } from '../ingest/reseal.ts';
+import { PostgresSessionStore } from '../store/session-store.ts';
 import { createLog, type Log, summarizeError } from '../telemetry/log.ts';
 import { listenForMetrics, RequestMetrics } from '../telemetry/metrics.ts';
 import { now, openParts, type Parts } from './core.ts';
 import { need } from './need.ts';
 import { DEMO_TENANT, type Identity, openIdentity } from './open-identity.ts';
+import { keepCounting, openRateLimits } from './open-rate-limits.ts';
 import { openStore, type Store } from './open-store.ts';
 import { operatorService } from './operator-service.ts';
+import { protectedResource } from './protected-resource.ts';
+import { does } from './roles.ts';
 import { createServices } from './services.ts';
+import { sessionEnding } from './session-ending.ts';
 
 /** The program in its role, not yet listening. */
 export interface Bulkhead {
@@ -27,8 +32,11 @@ export interface Bulkhead {
   readonly app: BulkheadApp;
   /** Listens, and tells the command line where. Resolves to the address people open. */
   listen(): Promise<URL>;
-  /** @throws BulkheadError `config_invalid` for one that cannot be used; the present one then stays */
-  renewCertificate(certificate: ListenerCertificate): void;
+  /**
+   * @param sources who vouches for the certificates of services
+   * @throws BulkheadError `config_invalid` for what cannot be used; the present listener then stays
+   */
+  renewCertificate(certificate: ListenerCertificate, sources: Config['certificates']): void;
   /** Finishes what is under way and closes everything, in order. */
   close(): Promise<void>;
 }
@@ -95,6 +103,11 @@ function operatorConfig(config: Config): Config {
   };
 }
 
+/** They are who the operating system says for as long as the command runs. */
+function operating(parts: Parts, onReembedProgress: BulkheadOptions['onReembedProgress']) {
+  return { maintenance: operatorService(parts, onReembedProgress), stillHolds: async () => {} };
+}
+
 /** Who runs the command, as the operating system says. */
 function operatorCaller(): Caller {
   const identity = {
@@ -118,28 +131,33 @@ async function openApp(
   const baseUrl = new URL(config.publicUrl ?? `${schemeOf(config)}://localhost:${config.port}`);
   const identity = config.role === 'indexer' ? undefined : await openIdentity(config, baseUrl, now);
   const services = createServices(parts, identity, onReembedProgress);
-  const maintenance = isOperator ? operatorService(parts, onReembedProgress) : services.maintenance;
   const metrics = config.metricsPort === undefined ? undefined : new RequestMetrics();
-  const app = createApp(
-    { ...services, maintenance },
-    {
-      role: isOperator ? 'operator' : config.role,
-      operator: isOperator ? operatorCaller() : undefined,
-      version: '0.1.0',
-      log,
-      newRequestId: randomUUID,
-      publicUrl: baseUrl,
-      levels: parts.scheme.levels.map(({ name }) => name),
-      now,
-      randomBytes,
-      signIn: identity?.signIn,
-      signInChoices: identity?.choices ?? [],
-      onRequest: metrics && ((request) => metrics.observe(request)),
-      mounts: identity?.development ? [{ path: '/dev/idp', app: identity.development.handle }] : [],
-    },
-  );
+  const limits = isOperator ? undefined : openRateLimits(config, store.database, now);
+  const app = createApp(isOperator ? { ...services, ...operating(parts, onReembedProgress) } : services, {
+    role: isOperator ? 'operator' : config.role,
+    operator: isOperator ? operatorCaller() : undefined,
+    version: '0.1.0',
+    log,
+    newRequestId: randomUUID,
+    publicUrl: baseUrl,
+    levels: parts.scheme.levels.map(({ name }) => name),
+    now,
+    randomBytes,
+    signIn: identity?.signIn,
+    signInChoices: identity?.choices ?? [],
+    logoutTokens: identity?.logoutTokens,
+    sessionEnding: does(config.role, 'retrieve') ? sessionEnding(parts) : undefined,
+    sessionStore: config.database && new PostgresSessionStore(store.database),
+    idleMinutes: config.signIn?.idleMinutes,
+    absoluteHours: config.signIn?.absoluteHours,
+    limits,
+    resource: protectedResource(config, baseUrl, identity?.profiles ?? []),
+    onRequest: metrics && ((request) => metrics.observe(request)),
+    mounts: identity?.development ? [{ path: '/dev/idp', app: identity.development.handle }] : [],
+  });
   const running: (() => Promise<void>)[] = [];
-  const renewals: ((certificate: ListenerCertificate) => void)[] = [];
+  const renewals: RunningServer['renewCertificate'][] = [];
+  const clientAuthorities = () => identity?.certificates.authorities() ?? [];
   return {
     config,
     parts,
@@ -147,11 +165,13 @@ async function openApp(
     app,
     listen: async () => {
       const { port, host, certificate } = config;
-      const server = await listen(app, { port, host, certificate });
+      if (certificate === undefined && clientAuthorities().length > 0) throw withoutTls();
+      const server = await listen(app, { port, host, certificate, clientAuthorities: clientAuthorities() });
       renewals.push(server.renewCertificate);
       running.push(server.close);
       if (metrics !== undefined && config.metricsPort !== undefined)
         running.push((await listenForMetrics(metrics, { host, port: config.metricsPort })).close);
+      if (limits !== undefined && config.database !== undefined) running.push(keepCounting(limits, log));
       if (parts.indexer !== undefined) running.push(keepUp(parts.indexer, log));
       if (parts.resealer !== undefined && parts.encryption?.keys !== undefined)
         running.push(keepSealed(parts.resealer, log));
@@ -160,8 +180,9 @@ async function openApp(
       store.lock.announce(addressOnThisMachine(config, server.port));
       return url;
     },
-    renewCertificate: (certificate) => {
-      for (const renew of renewals) renew(certificate);
+    renewCertificate: (certificate, sources) => {
+      identity?.certificates.renew(sources);
+      for (const renew of renewals) renew(certificate, clientAuthorities());
     },
     close: async () => {
       await Promise.all(running.splice(0).map((stop) => stop()));
@@ -187,6 +208,13 @@ const LOOK_FOR_SEALING_MS = 2_000;
 function keepSealed(resealer: Resealer, log: Log): () => Promise<void> {
   return resealer.keepUp(LOOK_FOR_SEALING_MS, (error) =>
     log.error({ error: summarizeError(error) }, 'passages could not be sealed yet'),
+  );
+}
+
+function withoutTls(): BulkheadError {
+  return new BulkheadError(
+    'config_invalid',
+    'services.certificates needs a listener of its own with TLS: set BULKHEAD_TLS_CERT and BULKHEAD_TLS_KEY.',
   );
 }
 

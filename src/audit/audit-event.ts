@@ -74,6 +74,19 @@ interface OwnGain extends ByWhom {
   readonly target: string;
 }
 
+interface SignalReceived extends ByWhom {
+  /** The issuer of the security event token, and its id there. */
+  readonly transmitter: string;
+  readonly jti: string;
+  readonly event: string;
+  readonly effect: 'revoke' | 'disable' | 'noted' | 'stopped';
+  /** A principal, known here or not, or `session:<issuer>|<id>`. */
+  readonly about: string | null;
+  readonly occurredAt: number;
+  /** The transmitter's own words. */
+  readonly note: string | null;
+}
+
 interface DocumentEvent extends ByWhom {
   readonly document: string;
   readonly version: number;
@@ -100,6 +113,19 @@ export interface EventBodies {
     readonly count: number;
   };
   readonly 'signin.ended': ByWhom & { readonly issuer: string };
+  /** An identity provider said that somebody has signed out there; the session is its own name for it. */
+  readonly 'signin.ended_by_provider': ByWhom & {
+    readonly issuer: string;
+    readonly session: string | null;
+    /** Of this service's pages. */
+    readonly sessions: number;
+  };
+  /** Somebody was told that a stronger sign-in would show them a document. */
+  readonly 'stepup.challenged': ByWhom & {
+    readonly document: string;
+    readonly acr: readonly string[] | null;
+    readonly maxAgeSeconds: number | null;
+  };
   readonly 'entry.added': EntryChange;
   readonly 'entry.removed': EntryChange;
   readonly 'label.changed': LabelChange;
@@ -122,8 +148,52 @@ export interface EventBodies {
     readonly status: 'active' | 'disabled';
     readonly before: 'active' | 'disabled';
   };
+  /** Nothing of it is accepted any more; of users and clients, nothing that was issued until then. */
+  readonly 'credential.revoked': ByWhom & {
+    readonly credential: 'user' | 'session' | 'client' | 'key';
+    /** `<issuer>|<id>` */
+    readonly id: string;
+    readonly reason: string;
+    readonly issuedUntil: number | null;
+    /** The issuer that said so by itself; null where a person did. */
+    readonly transmitter: string | null;
+  };
+  /** An identity provider said something by itself; what came of it has records of its own. */
+  readonly 'signal.received': SignalReceived;
+  /** Its stream stopped: what becomes of sessions and accounts there is not told here any more. */
+  readonly 'alert.signals_stopped': SignalReceived;
+  /** Not taken, and the transmitter was told so. */
+  readonly 'signal.refused': ByWhom & {
+    /** As the event named itself a part of its stream; not proven. */
+    readonly transmitter: string;
+    readonly code: string;
+    /** How many this record stands for. */
+    readonly count: number;
+  };
+  /** One process was to forget the issuer's signing keys and fetch them anew. */
+  readonly 'issuer.keys_reloaded': ByWhom & { readonly issuer: string };
   readonly 'account.created': ByWhom & { readonly principal: string; readonly source: string };
   readonly 'group.created': ByWhom & { readonly principal: string };
+  /** Whoever made it has seen it, and can act as the service. */
+  readonly 'api_key.created': ByWhom & {
+    readonly key: string;
+    readonly service: string;
+    readonly rights: readonly string[];
+    readonly limits: {
+      readonly level: string;
+      readonly compartments: readonly string[];
+      readonly containers: readonly string[];
+    } | null;
+    readonly expiresAt: number;
+  };
+  readonly 'api_key.rotated': ByWhom & {
+    readonly key: string;
+    readonly replaces: string;
+    readonly service: string;
+    readonly expiresAt: number;
+    readonly oldExpiresAt: number;
+  };
+  readonly 'api_key.revoked': ByWhom & { readonly key: string; readonly service: string };
   readonly 'inherits.changed': ByWhom & {
     readonly container: string;
     readonly inherits: boolean;
@@ -142,6 +212,19 @@ export interface EventBodies {
     readonly aboutActor: string | null;
     readonly decision: 'allow' | 'deny' | 'stepUp';
   };
+  /** An application was told what subjects may do: each decision, or what a search found. */
+  readonly 'decisions.told': ByWhom & {
+    readonly endpoint: 'evaluation' | 'search/subject' | 'search/resource' | 'search/action';
+    readonly asked: readonly {
+      readonly subject: string | null;
+      readonly action: string | null;
+      readonly resource: string | null;
+      /** `null` of a search. */
+      readonly decision: boolean | null;
+    }[];
+    /** What a search found, by id or name. */
+    readonly found: readonly string[];
+  };
   readonly 'change.refused': OwnGain & { readonly code: ErrorCode };
   readonly 'alert.separation_of_duties': OwnGain;
   /** An allowed change of entries, by which its maker came to read more. */
@@ -151,6 +234,44 @@ export interface EventBodies {
     readonly accounts: number;
     readonly groups: number;
   };
+  /** A source made, changed or ended an account of its own; `returned`: one that it, or an import, had before. */
+  readonly 'directory.account': ByWhom & {
+    readonly source: string;
+    readonly principal: string;
+    /** Of the SCIM resource. */
+    readonly id: string;
+    readonly change: 'created' | 'returned' | 'changed' | 'enabled' | 'disabled' | 'deleted';
+  };
+  readonly 'directory.group': ByWhom & {
+    readonly source: string;
+    readonly principal: string;
+    readonly id: string;
+    readonly change: 'created' | 'changed' | 'deleted';
+  };
+  /** At most five hundred of each in a record; one change may leave several. */
+  readonly 'directory.members': ByWhom & {
+    readonly source: string;
+    readonly group: string;
+    readonly added: readonly string[];
+    readonly removed: readonly string[];
+  };
+  /** What an import did to accounts and groups, at most five hundred in a record. */
+  readonly 'directory.principals': ByWhom & {
+    readonly source: string;
+    readonly change: 'created' | 'changed' | 'enabled' | 'disabled' | 'deleted';
+    readonly principals: readonly string[];
+  };
+  /** A file of a source was imported: what it had, and how many accounts there were before. */
+  readonly 'directory.imported': ByWhom & {
+    readonly source: string;
+    /** SHA-256 of the file, hex. */
+    readonly file: string;
+    readonly accounts: number;
+    readonly groups: number;
+    readonly held: number;
+  };
+  /** A subject that had been disabled or deleted is an account again, with the rights that name it itself. */
+  readonly 'alert.account_returned': ByWhom & { readonly source: string; readonly principal: string };
   readonly 'levels.changed': ByWhom & { readonly levels: readonly string[] };
   readonly 'tenant.created': ByWhom & { readonly tenant: string; readonly administrator: string };
   readonly 'document.written': DocumentEvent & { readonly contentHash: string };

@@ -4,6 +4,7 @@ import type { LabelScheme } from '../policy/label.ts';
 import { type Authority, authorize, type CallerIdentity } from '../store/authority.ts';
 import type { Database, Work } from '../store/database.ts';
 import { requireRootRight } from '../store/rights.ts';
+import { untilSettled } from '../store/until-settled.ts';
 import type { AuditLog } from './audit-log.ts';
 import { type AuditVerdict, type VerifyOptions, verifyTenant } from './verify.ts';
 
@@ -56,6 +57,11 @@ type Tables = {
   };
 };
 
+interface RecordPage {
+  readonly items: readonly ListedRecord[];
+  readonly next: string | undefined;
+}
+
 /** Where a page ended. */
 interface Position {
   readonly at: number;
@@ -70,19 +76,30 @@ interface Position {
 export async function queryAudit(
   parts: AuditParts,
   auditor: Auditor,
-  { cursor, limit, kind }: RecordQuery,
-): Promise<{ readonly items: readonly ListedRecord[]; readonly next: string | undefined }> {
-  const before = cursor === undefined ? undefined : parseCursor(cursor);
+  query: RecordQuery,
+): Promise<RecordPage> {
+  const before = query.cursor === undefined ? undefined : parseCursor(query.cursor);
+  return untilSettled(() => queryOnce(parts, auditor, query, before));
+}
+
+/** `undefined` when the auditor's rights or credentials moved before it was recorded what they were shown. */
+async function queryOnce(
+  parts: AuditParts,
+  auditor: Auditor,
+  { limit, kind }: RecordQuery,
+  before: Position | undefined,
+): Promise<RecordPage | undefined> {
   const authority = await authorizeAuditor(parts, auditor);
   const rows = await parts.database.unitOfWork('audit', authority.context, (trx) =>
     newestRecords(trx, before, kind, limit + 1),
   );
   const page = rows.slice(0, limit);
   const last = page.at(-1);
-  await parts.audit.appendEvent(authority.subject.tenant, 'audit.queried', {
-    ...byWhom(authority, auditor),
-    records: page.length,
-  });
+  const { tenant } = authority.subject;
+  const body = { ...byWhom(authority, auditor), records: page.length };
+  const guard = { ...authority.epoch, documents: [], revocable: authority.revocable };
+  const { status } = await parts.audit.appendGuardedEvent(tenant, 'audit.queried', body, guard);
+  if (status === 'moved') return undefined;
   return {
     items: page.map(({ chain: _, body, ...row }) => ({ ...row, body: JSON.parse(body) })),
     next: rows.length > limit && last !== undefined ? `${last.at}.${last.chain}.${last.seq}` : undefined,

@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import type { ChunkId, ClassId, DocumentId, Instant } from '../policy/ids.ts';
-import type { PolicyEpoch } from '../store/authority.ts';
+import type { PolicyEpoch, Revocable } from '../store/authority.ts';
 
 /** What text or metadata was released for. */
 export type ReceiptPurpose = 'retrieve' | 'read' | 'list' | 'answer' | 'explain';
@@ -50,6 +50,8 @@ export interface ReceiptBody {
 /** What must still stand when the receipt is written. */
 export interface ReleaseGuard extends PolicyEpoch {
   readonly documents: readonly (readonly [id: string, classId: number, version: number])[];
+  /** What the caller's credentials can be revoked by; none of it is, when the receipt is written. */
+  readonly revocable: readonly Revocable[];
 }
 
 /** 128 random bits, base64url. It says nothing about what was released, nor how much else was. */

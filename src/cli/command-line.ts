@@ -1,6 +1,7 @@
 import { Command, CommanderError, type OutputConfiguration } from 'commander';
 import { toBulkheadError } from '../errors.ts';
 import { auditCommand } from './audit.ts';
+import { directoryCommand } from './directory.ts';
 import { doctorCommand } from './doctor.ts';
 import { encryptionCommand } from './encryption.ts';
 import { explainCommand } from './explain.ts';
@@ -8,6 +9,7 @@ import { grantCommand } from './grant.ts';
 import { indexCommand } from './index-commands.ts';
 import { ingestCommand } from './ingest.ts';
 import { initCommand } from './init.ts';
+import { keyCommand } from './key.ts';
 import { labelCommand } from './label.ts';
 import { migrateCommand } from './migrate.ts';
 import { FailedQuietly, lineOf, RefusedError } from './problem.ts';
@@ -34,12 +36,14 @@ const COMMANDS = [
     grantCommand,
     revokeCommand,
     labelCommand,
+    keyCommand,
     auditCommand,
     doctorCommand,
     reembedCommand,
     indexCommand,
     restoredCommand,
     encryptionCommand,
+    directoryCommand,
   ],
 ];
 

@@ -68,18 +68,22 @@ async function serve(bulkhead: Bulkhead, terminal: Terminal): Promise<void> {
 
 const CERTIFICATE_MS = 60_000;
 
-/** Another certificate in the same file, on SIGHUP or within a minute: nobody is cut off for it. */
+/**
+ * Another certificate in the same file, or other authorities of services, on SIGHUP or within a minute: nobody who may
+ * stay is cut off for it.
+ */
 function lookForCertificate(bulkhead: Bulkhead, terminal: Terminal): () => void {
-  let present = bulkhead.config.certificate;
+  let { certificate: present, certificates: sources } = bulkhead.config;
   if (present === undefined) return () => {};
   const look = async () => {
     try {
       const { loadConfig } = await import('../config/config.ts');
-      const { certificate } = loadConfig();
-      if (certificate === undefined || certificate.cert === present?.cert) return;
-      bulkhead.renewCertificate(certificate);
-      present = certificate;
-      terminal.say('The certificate was renewed.');
+      const { certificate, certificates } = loadConfig();
+      const areSame = JSON.stringify(certificates) === JSON.stringify(sources);
+      if (certificate === undefined || (certificate.cert === present?.cert && areSame)) return;
+      bulkhead.renewCertificate(certificate, certificates);
+      [present, sources] = [certificate, certificates];
+      terminal.say('The certificates were renewed.');
     } catch (error) {
       // a file that is half written is whole the next time
       terminal.say(`The certificate stays as it is: ${toBulkheadError(error).detail}`);

@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { BulkheadError } from '../errors.ts';
+import { type AuthzenConfig, authzenSchema } from './authzen.ts';
 import {
   type DatabaseConnection,
   databaseConnection,
@@ -12,45 +13,29 @@ import {
   type QdrantConnection,
   qdrantConnection,
 } from './connections.ts';
+import { type DirectoryConfig, directorySchema } from './directory.ts';
 import { environmentSchema } from './environment.ts';
+import { type IssuerConfig, issuerSchema, issuersOf } from './issuers.ts';
 import { DEFAULT_POLICY, type PolicyConfig, policySchema } from './levels.ts';
-import { readSecret } from './secret-file.ts';
-
-const issuerSchema = z.strictObject({
-  name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/),
-  tenant: z.string().min(1),
-  issuer: z.url(),
-  audience: z.string().min(1),
-  algorithms: z.array(z.string()).min(1).default(['ES256', 'RS256', 'PS256', 'EdDSA']),
-  typ: z.array(z.string()).min(1).default(['at+jwt']),
-  jwksUri: z.url().optional(),
-  claims: z
-    .strictObject({
-      subject: z.string().default('sub'),
-      client: z.string().default('client_id'),
-      groups: z.string().optional(),
-      acr: z.string().default('acr'),
-      authTime: z.string().default('auth_time'),
-    })
-    .prefault({}),
-  groupSource: z.enum(['token', 'directory', 'both']).default('directory'),
-  clockToleranceSeconds: z.number().int().min(0).max(60).default(0),
-  maxTokenAgeSeconds: z.number().int().positive().optional(),
-});
-
-const signInSchema = z.strictObject({
-  clientId: z.string().min(1),
-  clientSecretFile: z.string().min(1).optional(),
-});
+import { httpSchema, type LimitsConfig, limitsSchema } from './limits.ts';
+import { type ResourceConfig, resourceSchema } from './resource.ts';
+import { type CertificateSource, certificateSources, servicesSchema } from './services.ts';
+import { type SignInConfig, signInOf, signInSchema } from './sign-in.ts';
+import { type SignalsConfig, signalsOf, signalsSchema } from './signals.ts';
 
 const fileSchema = z.strictObject({
   levels: z.unknown().optional(),
   compartments: z.unknown().optional(),
   issuers: z.array(issuerSchema).default([]),
   signIn: signInSchema.optional(),
+  limits: limitsSchema,
+  http: httpSchema,
+  resource: resourceSchema,
+  authzen: authzenSchema,
+  directory: directorySchema,
+  signals: signalsSchema,
+  services: servicesSchema.optional(),
 });
-
-type IssuerConfig = z.infer<typeof issuerSchema>;
 
 export interface Config {
   readonly production: boolean;
@@ -80,7 +65,19 @@ export interface Config {
   readonly demo: boolean;
   readonly policy: PolicyConfig;
   readonly issuers: readonly IssuerConfig[];
-  readonly signIn: { readonly clientId: string; readonly clientSecret: string | undefined } | undefined;
+  /** Services that show a client certificate, and who vouches for them. */
+  readonly certificates: readonly CertificateSource[];
+  readonly signIn: SignInConfig | undefined;
+  readonly limits: LimitsConfig;
+  readonly http: { readonly trustedProxies: readonly string[] };
+  /** What clients are told of this service. */
+  readonly resource: ResourceConfig;
+  /** Words of other applications that ask for decisions. */
+  readonly authzen: AuthzenConfig;
+  /** Identity providers that say by themselves what has become of sessions and accounts. */
+  readonly signals: readonly SignalsConfig[];
+  /** Who provisions people and groups. */
+  readonly directory: DirectoryConfig;
   /** For the command line: a bearer token, or a development account to act as. */
   readonly token: string | undefined;
   readonly actAs: string | undefined;
@@ -104,7 +101,19 @@ export function loadConfig(
   const production = env.NODE_ENV === 'production';
   const demo = !production && env.BULKHEAD_CONFIG === undefined && env.BULKHEAD_DEMO;
   const file = readFile(env.BULKHEAD_CONFIG ?? (demo ? DEMO_POLICY : undefined));
-  const { levels, compartments, issuers, signIn } = validate(fileSchema, file.content, file.name);
+  const {
+    levels,
+    compartments,
+    issuers,
+    signIn,
+    limits,
+    http,
+    resource,
+    authzen,
+    directory,
+    signals,
+    services,
+  } = validate(fileSchema, file.content, file.name);
   const policy = levels === undefined ? DEFAULT_POLICY : { levels, compartments: compartments ?? [] };
   return deepFreeze({
     production,
@@ -124,11 +133,19 @@ export function loadConfig(
     logLevel: env.LOG_LEVEL,
     demo,
     policy: validate(policySchema, policy, file.name),
-    issuers,
-    signIn: signIn && {
-      clientId: signIn.clientId,
-      clientSecret: readSecret(signIn.clientSecretFile, file.name),
-    },
+    issuers: issuersOf(issuers, file.name),
+    signIn: signIn && signInOf(signIn, file.name),
+    limits,
+    http,
+    resource,
+    authzen,
+    directory,
+    signals: signalsOf(signals, issuers, file.name),
+    certificates: certificateSources(
+      services,
+      issuers.map(({ name }) => name),
+      file.name,
+    ),
     token: env.BULKHEAD_TOKEN,
     actAs: env.BULKHEAD_AS,
     serverUrl: env.BULKHEAD_SERVER,

@@ -6,6 +6,8 @@ import { issuesOf } from './validation.ts';
 export interface Env {
   Variables: {
     requestId: string;
+    /** What the client calls its request; told back where a standard asks for it. */
+    givenRequestId: string | undefined;
     /** Set by `authenticated` alone. */
     caller: Caller;
   };

@@ -4,6 +4,7 @@ import { isBulkheadError } from '../errors.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { ObservedRequest } from '../telemetry/metrics.ts';
 import type { Env } from './env.ts';
+import { RateLimited } from './rate-limits.ts';
 import type { RefusalLog } from './refusals.ts';
 
 interface ObserveOptions {
@@ -29,10 +30,15 @@ export function observeRequests({
     c.set('requestId', requestId);
     await next();
     await noteRefusal(c, refusals);
-    c.header('x-request-id', requestId);
+    c.header('x-request-id', c.get('givenRequestId') ?? requestId);
     if (leavesBodyUnread(c)) c.header('connection', 'close');
     if (!c.res.headers.has('cache-control')) c.header('cache-control', 'no-store');
-    const observed = { route: routeOf(c), status: c.res.status, ms: Math.round(now() - startedAt) };
+    const observed = {
+      route: routeOf(c),
+      status: c.res.status,
+      ms: Math.round(now() - startedAt),
+      ...(c.error instanceof RateLimited && { limit: c.error.standing.limit }),
+    };
     onRequest?.(observed);
     log.info({ request_id: requestId, method: c.req.method, ...observed }, 'request');
   };
@@ -45,9 +51,12 @@ function leavesBodyUnread({ req, res }: Context<Env>): boolean {
   return hasBody && res.status >= 400 && (res.status === 413 || !req.raw.bodyUsed);
 }
 
+/** Nobody known, nothing allowed, too much. */
+const REFUSALS = new Set([401, 403, 429]);
+
 async function noteRefusal(c: Context<Env>, refusals: RefusalLog): Promise<void> {
   const { error } = c;
-  if (!isBulkheadError(error) || (error.status !== 401 && error.status !== 403)) return;
+  if (!isBulkheadError(error) || !REFUSALS.has(error.status)) return;
   const identity = (c.get('caller') as Env['Variables']['caller'] | undefined)?.identity;
   await refusals.note({
     tenant: identity?.tenant,

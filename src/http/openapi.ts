@@ -27,7 +27,7 @@ const problemSchema = z
   })
   .openapi('Problem', { description: 'RFC 9457 problem details.' });
 
-const PUBLIC = new Set(['/healthz', '/readyz', '/openapi.json']);
+const PUBLIC = new Set(['/healthz', '/readyz', '/openapi.json', '/security-events']);
 
 /** OpenAPI 3.1, of what this process serves. Every operation may also answer with a problem. */
 export function describeApi(app: OpenAPIHono<Env>, version: string, url: string) {
@@ -36,7 +36,7 @@ export function describeApi(app: OpenAPIHono<Env>, version: string, url: string)
     type: 'http',
     scheme: 'bearer',
     bearerFormat: 'JWT',
-    description: 'An access token (RFC 9068) of a configured issuer.',
+    description: 'An access token (RFC 9068) of a configured issuer, or an API key of a service.',
   });
   registry.register('Problem', problemSchema);
   const document = app.getOpenAPI31Document({

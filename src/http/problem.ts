@@ -1,4 +1,4 @@
-/** Errors as responses: problem details (RFC 9457) with the challenges of RFC 6750 and RFC 9470. */
+/** Errors as responses: problem details (RFC 9457) with the challenges of RFC 6750, 9449, 9470 and 9728. */
 import { BulkheadError, type ErrorCode, type FieldIssue } from '../errors.ts';
 
 export interface Problem {
@@ -9,6 +9,14 @@ export interface Problem {
   readonly code: ErrorCode;
   readonly request_id: string;
   readonly errors?: readonly FieldIssue[];
+}
+
+/** What a refused client is told about how to come back. */
+export interface ChallengeOptions {
+  /** Where the protected resource describes itself (RFC 9728 §5.1); absent where nothing does. */
+  readonly resourceMetadata?: string | undefined;
+  /** Algorithms of DPoP proofs (RFC 9449 §7.1); none = proofs are not spoken of. */
+  readonly dpopAlgorithms?: readonly string[] | undefined;
 }
 
 /** Seconds, for a 503 that does not know better. */
@@ -32,37 +40,61 @@ export function toProblem(error: BulkheadError, requestId: string): Problem {
 }
 
 /** Headers that belong to the error itself, whatever the body looks like. */
-export function problemHeaders(error: BulkheadError): Record<string, string> {
+export function problemHeaders(error: BulkheadError, options: ChallengeOptions = {}): Record<string, string> {
   const headers: Record<string, string> = {};
-  if (error.status === 401) headers['www-authenticate'] = challenge(error);
+  if (isChallenged(error)) headers['www-authenticate'] = challenges(error, options).join(', ');
   if (error.status === 503 || error.status === 429)
     headers['retry-after'] = String(Math.ceil(error.retryAfterSeconds ?? RETRY_AFTER));
   return headers;
 }
 
-export function problemResponse(error: BulkheadError, requestId: string): Response {
+export function problemResponse(
+  error: BulkheadError,
+  requestId: string,
+  options: ChallengeOptions = {},
+): Response {
   return new Response(JSON.stringify(toProblem(error, requestId)), {
     status: error.status,
-    headers: { 'content-type': 'application/problem+json', ...problemHeaders(error) },
+    headers: { 'content-type': 'application/problem+json', ...problemHeaders(error, options) },
   });
+}
+
+/** `insufficient_scope` alone is a 403 that another credential would mend (RFC 6750 §3.1). */
+function isChallenged({ status, code }: BulkheadError): boolean {
+  return status === 401 || code === 'insufficient_scope';
 }
 
 const CHALLENGES: Partial<Record<ErrorCode, string>> = {
   invalid_token: 'invalid_token',
   credential_revoked: 'invalid_token',
+  insufficient_scope: 'insufficient_scope',
   step_up_required: 'insufficient_user_authentication',
 };
 
-/** A request without a token is told the scheme only (RFC 6750 §3.1). */
-function challenge(error: BulkheadError): string {
+/** Errors that only a proof can have (RFC 9449 §7.1, §9): the bearer scheme has no such codes. */
+const PROOF_ERRORS = new Set(['invalid_dpop_proof', 'use_dpop_nonce']);
+
+/** A request without a credential is told the schemes and where to read on, and no error (RFC 6750 §3.1). */
+function challenges(error: BulkheadError, { resourceMetadata, dpopAlgorithms }: ChallengeOptions): string[] {
   const code = CHALLENGES[error.code];
-  const parameters = {
-    realm: 'bulkhead',
+  const said: Record<string, string> = {
     ...(code !== undefined && { error: code, error_description: error.detail }),
     ...error.challenge,
   };
+  const everywhere = {
+    realm: 'bulkhead',
+    ...(resourceMetadata !== undefined && { resource_metadata: resourceMetadata }),
+  };
+  const isOfProof = PROOF_ERRORS.has(said.error ?? '');
+  const bearer = challenge('Bearer', { ...everywhere, ...(!isOfProof && said) });
+  if (dpopAlgorithms === undefined || dpopAlgorithms.length === 0) return [bearer];
+  const algs = dpopAlgorithms.join(' ');
+  return [bearer, challenge('DPoP', { ...everywhere, ...said, algs })];
+}
+
+function challenge(scheme: string, parameters: Readonly<Record<string, string>>): string {
   const quoted = Object.entries(parameters).map(([name, value]) => `${name}="${quotable(value)}"`);
-  return `Bearer ${quoted.join(', ')}`;
+  return `${scheme} ${quoted.join(', ')}`;
 }
 
 /** RFC 6750 §3 allows printable ASCII without `"` and `\` in these. */

@@ -2,6 +2,7 @@
 import { z } from '@hono/zod-openapi';
 import { toBulkheadError } from '../errors.ts';
 import { type Log, summarizeError } from '../telemetry/log.ts';
+import { type StreamWatch, whileHolding } from './stream-watch.ts';
 
 const count = z.int().nonnegative();
 
@@ -16,32 +17,98 @@ export function progressLine<T extends z.ZodType>(result: T) {
 
 export type ProgressWork<T> = (onProgress: (done: number, total: number) => void) => Promise<T>;
 
-/** It is not broken off with the connection: it ends as if somebody listened. */
+export interface ProgressOptions<T> {
+  readonly request: string;
+  readonly log: Log;
+  /** Whether the caller may still be told. */
+  readonly watch: StreamWatch;
+  /** The last line of all that went well. */
+  readonly toLine?: (result: T) => object;
+}
+
+/** It is not broken off with the connection, or with its caller's credentials: it ends as if somebody listened. */
 export function progressStream<T>(
   work: ProgressWork<T>,
-  request: string,
-  log: Log,
+  { request, log, watch, toLine = (result) => ({ result }) }: ProgressOptions<T>,
 ): ReadableStream<Uint8Array> {
-  const encoder = new TextEncoder();
-  let isRead = true;
+  const lines = new Lines();
+  const done = work((done, total) => lines.add({ done, total })).then(toLine);
+  done.then(
+    (line) => lines.end(line),
+    (error: unknown) => {
+      log.error({ request_id: request, error: summarizeError(error) }, 'work broke off');
+      lines.end(errorLine(error));
+    },
+  );
   return new ReadableStream({
-    start: (controller) => {
-      const emit = (line: object) => {
-        if (isRead) controller.enqueue(encoder.encode(`${JSON.stringify(line)}\n`));
-      };
-      work((done, total) => emit({ done, total }))
-        .then((result) => emit({ result }))
-        .catch((error: unknown) => {
-          log.error({ request_id: request, error: summarizeError(error) }, 'work on the index broke off');
-          const { code, detail } = toBulkheadError(error);
-          emit({ error: { code, detail } });
-        })
-        .finally(() => {
-          if (isRead) controller.close();
-        });
-    },
-    cancel: () => {
-      isRead = false;
-    },
+    start: (controller) => void relay(lines, watch, controller),
+    cancel: () => lines.close(),
   });
+}
+
+/** Never throws: the status has been sent, so what goes wrong now is the last line. */
+async function relay(
+  lines: Lines,
+  watch: StreamWatch,
+  controller: ReadableStreamDefaultController<Uint8Array>,
+): Promise<void> {
+  const encoder = new TextEncoder();
+  const emit = (line: object) => {
+    if (!lines.isClosed) controller.enqueue(encoder.encode(`${JSON.stringify(line)}\n`));
+  };
+  try {
+    for await (const line of whileHolding(lines.all(), watch)) emit(line);
+  } catch (error) {
+    emit(errorLine(error));
+  }
+  if (!lines.isClosed) controller.close();
+  lines.close();
+}
+
+function errorLine(error: unknown) {
+  const { code, detail } = toBulkheadError(error);
+  return { error: { code, detail } };
+}
+
+/** What was said and not yet read; of progress the last counts. */
+class Lines {
+  #progress: object | undefined;
+  #last: object | undefined;
+  #isClosed = false;
+  #wake: () => void = () => {};
+
+  add(progress: object): void {
+    this.#progress = progress;
+    this.#wake();
+  }
+
+  end(line: object): void {
+    this.#last = line;
+    this.#wake();
+  }
+
+  /** Nobody reads any more. */
+  close(): void {
+    this.#isClosed = true;
+    this.#wake();
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  async *all(): AsyncGenerator<object> {
+    while (!this.#isClosed) {
+      const progress = this.#progress;
+      this.#progress = undefined;
+      if (progress !== undefined) yield progress;
+      else if (this.#last !== undefined) {
+        yield this.#last;
+        return;
+      } else
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+    }
+  }
 }

@@ -48,6 +48,13 @@ export const answerView = z
     ),
     complete: z.boolean().describe('false when a visible passage could not be returned'),
     ceiling: z.strictObject({ level: z.string().nullable(), actor: labelView.nullable() }),
+    step_up: z
+      .strictObject({
+        acr_values: z.array(z.string()).nullable().describe('one of these classes of sign-in'),
+        max_age: z.int().nullable().describe('seconds since the sign-in, at most'),
+      })
+      .nullable()
+      .describe('the sign-in that more of what you may read needs, if any; the same for every question'),
     freshness: z.strictObject({
       policy: z.string().describe('changes when what you may see changes'),
       directory_as_of: z.string().nullable(),

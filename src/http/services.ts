@@ -1,5 +1,6 @@
 /** What the API and the pages need of the rest. Main wires it; nothing here knows a database. */
 import type { z } from '@hono/zod-openapi';
+import type { createApiKey, listApiKeys, revokeApiKey, rotateApiKey } from '../admin/api-keys.ts';
 import type { AdminCaller } from '../admin/change.ts';
 import type {
   bindRole,
@@ -10,6 +11,8 @@ import type {
 } from '../admin/clearances.ts';
 import type { grant, revoke, setContainerLabel, setInherits } from '../admin/container-access.ts';
 import type { createContainer, getContainer, listContainers } from '../admin/containers.ts';
+import type { evaluate } from '../admin/decision-point.ts';
+import type { searchActions, searchResources, searchSubjects } from '../admin/decision-search.ts';
 import type { setDocumentAccess, setDocumentLabel } from '../admin/document-access.ts';
 import type { explain } from '../admin/explain.ts';
 import type { addMember, removeMember, setMembers } from '../admin/memberships.ts';
@@ -22,8 +25,13 @@ import type {
   getPrincipal,
   listPrincipals,
 } from '../admin/principals.ts';
+import type { listRevocations, revokeCredential } from '../admin/revocations.ts';
 import type { queryAudit, verifyAudit } from '../audit/query.ts';
+import type { importDirectory } from '../directory/import/import-directory.ts';
+import type { ScimService } from '../directory/scim/service.ts';
+import type { directoryStatus } from '../directory/status.ts';
 import type { ErrorCode } from '../errors.ts';
+import type { PresentedCredentials } from '../identity/credentials.ts';
 import type { VerifiedCaller } from '../identity/verify-token.ts';
 import type { Difference } from '../ingest/doctor.ts';
 import type { Rotation } from '../ingest/rotate-keys.ts';
@@ -43,8 +51,24 @@ import type { Refusal } from './refusals.ts';
 export type Caller = AdminCaller;
 
 export interface Services {
-  /** @throws BulkheadError `invalid_token`, `identity_unavailable` */
+  /** @throws BulkheadError `missing_token`, `invalid_token`, `identity_unavailable`, `replay_check_unavailable` */
+  authenticate(presented: PresentedCredentials): Promise<VerifiedCaller>;
+  /**
+   * For the pages, whose token did not come with the request.
+   * @throws BulkheadError `invalid_token`, `identity_unavailable`
+   */
   verifyToken(token: string): Promise<VerifiedCaller>;
+  /**
+   * Makes this process forget an issuer's keys and fetch them anew.
+   * @throws BulkheadError `right_missing` without `administer` at the root; `not_found` for an issuer of another tenant;
+   *   `identity_unavailable`, and then no token of the issuer is believed
+   */
+  reloadIssuerKeys(caller: Caller, issuer: string): Promise<void>;
+  /**
+   * Whether the caller may go on with what they were let in to: their credentials stand, and their account is active.
+   * @throws BulkheadError as `authorize` does
+   */
+  stillHolds(identity: CallerIdentity): Promise<void>;
   retrieve(identity: CallerIdentity, request: RetrieveRequest): Promise<Released<Answer>>;
   readDocument(
     identity: CallerIdentity,
@@ -54,10 +78,34 @@ export interface Services {
   readonly ingest: IngestService;
   readonly admin: AdminService;
   readonly explain: Bound<typeof explain>;
+  /** What subjects may do, for applications that enforce it. */
+  readonly decisions: {
+    readonly evaluate: Bound<typeof evaluate>;
+    readonly searchSubjects: Bound<typeof searchSubjects>;
+    readonly searchResources: Bound<typeof searchResources>;
+    readonly searchActions: Bound<typeof searchActions>;
+  };
   readonly audit: AuditService;
+  /** Absent where policy is not changed. */
+  readonly scim?: ScimService | undefined;
+  readonly directory?: DirectoryService | undefined;
   readonly maintenance: MaintenanceService;
+  /** Absent where nobody is configured to say anything by themselves. */
+  readonly securityEvents?: SecurityEventReceiver | undefined;
   /** Each part by name, and whether it works. Never throws. */
   readiness(): Promise<Readonly<Record<string, boolean>>>;
+}
+
+interface SecurityEventReceiver {
+  /**
+   * Resolves once what the event says is done, recorded and durable, now or when it came before.
+   * @throws SecurityEventRefused for what will never be taken; BulkheadError for what should be sent again
+   */
+  receive(delivery: {
+    readonly token: string;
+    readonly authorization: string | undefined;
+    readonly requestId: string;
+  }): Promise<void>;
 }
 
 interface IngestService {
@@ -104,6 +152,18 @@ export interface AdminService {
   readonly bindRole: Bound<typeof bindRole>;
   readonly unbindRole: Bound<typeof unbindRole>;
   readonly setActorCeiling: Bound<typeof setActorCeiling>;
+  readonly revokeCredential: Bound<typeof revokeCredential>;
+  readonly listRevocations: Bound<typeof listRevocations>;
+  readonly listApiKeys: Bound<typeof listApiKeys>;
+  readonly createApiKey: Bound<typeof createApiKey>;
+  readonly rotateApiKey: Bound<typeof rotateApiKey>;
+  readonly revokeApiKey: Bound<typeof revokeApiKey>;
+}
+
+/** People and groups by the source that keeps them. */
+export interface DirectoryService {
+  readonly import: Bound<typeof importDirectory>;
+  readonly status: Bound<typeof directoryStatus>;
 }
 
 interface AuditService {

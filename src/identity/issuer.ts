@@ -1,42 +1,26 @@
 import { BulkheadError } from '../errors.ts';
 import { parsePrincipal } from '../policy/principal.ts';
+import { PROVIDERS } from './issuer-presets.ts';
+import type { IssuerProfile } from './issuer-profile.ts';
 import { parseProviderUrl } from './secure-url.ts';
 
-/** Everything Bulkhead takes for granted about one token issuer. Two issuers never share a principal. */
-export interface IssuerProfile {
-  /** Short stable key used in principals, as in `user:workforce|anna.keller`. */
-  readonly name: string;
-  readonly tenant: string;
-  /** Compared with `iss` character by character. */
-  readonly issuer: string;
-  readonly audience: string;
-  /** JWS algorithms, asymmetric only. */
-  readonly algorithms: readonly string[];
-  /** Accepted `typ` headers: `at+jwt` (RFC 9068 §2.1), or what the provider sends instead. */
-  readonly typ: readonly string[];
-  /** Absent: found by OpenID Connect discovery. */
-  readonly jwksUri?: string | undefined;
-  /** Which claim says what. `groups` is needed only where the token is a source of groups. */
-  readonly claims: {
-    readonly subject: string;
-    readonly client: string;
-    readonly groups?: string | undefined;
-    readonly acr: string;
-    readonly authTime: string;
-  };
-  readonly groupSource: 'token' | 'directory' | 'both';
-  readonly clockToleranceSeconds: number;
-  /** Longest time since `iat`; absent = as long as `exp` allows. */
-  readonly maxTokenAgeSeconds?: number | undefined;
-}
+export type { IntrospectionProfile, IssuerProfile } from './issuer-profile.ts';
 
 /** Signatures that need a private key. HMAC is absent because its key would be one the verifier also publishes. */
 const ASYMMETRIC = /^((RS|PS|ES)(256|384|512)|EdDSA|Ed25519)$/;
 
+/** Claims that change, are given to somebody else later, or that users edit themselves. */
+const NO_KEY =
+  /^(email|upn|preferred_username|unique_name|name|nickname|given_name|family_name|phone_number)$/i;
+const USER_EDITABLE = /user_metadata/i;
+
+/** Stands in an issuer's URL for the tenant that the token names. */
+export const TENANT_PLACE = '{tid}';
+
 /**
  * The profiles by their exact issuer.
  * @throws BulkheadError `config_invalid` for two profiles that could be confused, an algorithm that is not
- *   asymmetric, a URL without TLS, or a source of groups without its claim
+ *   asymmetric, a URL without TLS, a source of groups without its claim, or what the provider's kind forbids
  */
 export function profilesByIssuer(profiles: readonly IssuerProfile[]): ReadonlyMap<string, IssuerProfile> {
   const byIssuer = new Map<string, IssuerProfile>();
@@ -48,7 +32,13 @@ export function profilesByIssuer(profiles: readonly IssuerProfile[]): ReadonlyMa
     byIssuer.set(profile.issuer, profile);
     names.add(profile.name);
   }
+  checkIntrospection(profiles);
   return byIssuer;
+}
+
+/** The tenants that an issuer's tokens can be of. */
+export function tenantsOf({ tenant }: IssuerProfile): readonly string[] {
+  return typeof tenant === 'string' ? [tenant] : [...new Set(Object.values(tenant.map))];
 }
 
 function checkProfile(profile: IssuerProfile): void {
@@ -65,6 +55,36 @@ function checkProfile(profile: IssuerProfile): void {
     throw invalid(profile, 'takes groups from the token but names no group claim');
   if (!(profile.clockToleranceSeconds >= 0 && profile.clockToleranceSeconds <= 300))
     throw invalid(profile, 'may tolerate a clock difference of 0 to 300 seconds');
+  if (profile.issuer.includes(TENANT_PLACE) && profile.kind !== 'entra')
+    throw invalid(profile, 'has {tid} in its URL, which only issuers of the kind entra may');
+  checkClaims(profile);
+  const problem = PROVIDERS[profile.kind ?? 'oidc'].forbids(profile);
+  if (problem !== undefined) throw invalid(profile, problem);
+}
+
+function checkClaims(profile: IssuerProfile): void {
+  const { claims, tenant } = profile;
+  const ids = [claims.subject, claims.service ?? []].flat();
+  if (ids.some((name) => NO_KEY.test(name)))
+    throw invalid(profile, 'may not tell people apart by a name or an address: those change hands');
+  const trusted = [...Object.values(claims).flat(), ...(typeof tenant === 'string' ? [] : [tenant.claim])];
+  if (trusted.some((name) => name !== undefined && USER_EDITABLE.test(name)))
+    throw invalid(profile, 'may not take anything from user_metadata, which users edit themselves');
+}
+
+/** A token whose issuer cannot be read off it would otherwise be shown to an issuer that it is no business of. */
+function checkIntrospection(profiles: readonly IssuerProfile[]): void {
+  const asking = profiles.filter(({ introspection }) => introspection !== undefined);
+  for (const profile of asking) {
+    const { endpoint, tokenPrefix } = profile.introspection ?? {};
+    if (endpoint !== undefined)
+      parseProviderUrl(endpoint, `introspection endpoint of the issuer "${profile.name}"`);
+    if (asking.length > 1 && tokenPrefix === undefined)
+      throw invalid(profile, 'needs a tokenPrefix, because another issuer introspects tokens too');
+    const others = asking.filter((other) => other !== profile);
+    if (others.some((other) => other.introspection?.tokenPrefix?.startsWith(tokenPrefix ?? '')))
+      throw invalid(profile, 'has a tokenPrefix that tokens of another issuer begin with too');
+  }
 }
 
 function invalid(profile: IssuerProfile, problem: string): BulkheadError {

@@ -1,13 +1,13 @@
 import * as client from 'openid-client';
-import { BulkheadError, isBulkheadError } from '../errors.ts';
-import { type IssuerProfile, profilesByIssuer } from './issuer.ts';
-import { isLoopbackHttp } from './secure-url.ts';
-
-const TIMEOUT_SECONDS = 5;
+import { BulkheadError } from '../errors.ts';
+import { signInError } from './sign-in-errors.ts';
+import { type Provider, Providers, type ProvidersOptions, type SignInClient } from './sign-in-providers.ts';
 
 /** What must be remembered between the redirect and the return: on the server, never in the URL. */
 export interface SignInState {
   readonly issuer: string;
+  /** Where this issuer, and no other, sends the browser back to. */
+  readonly redirectUri: string;
   readonly codeVerifier: string;
   readonly state: string;
   readonly nonce: string;
@@ -20,34 +20,41 @@ export interface SignInNeeds {
   readonly maxAgeSeconds?: number | undefined;
 }
 
-export interface SignedIn {
+/** Tokens, of a sign-in or of its renewal. */
+interface SignInTokens {
   readonly accessToken: string;
+  /** Milliseconds since 1970. */
+  readonly expiresAt: number;
+  /** Absent: nothing renews the access token. */
+  readonly refreshToken: string | undefined;
+}
+
+export interface SignedIn extends SignInTokens {
   /** For signing out only: it is not an access token. */
   readonly idToken: string;
   readonly idTokenClaims: client.IDToken;
-  /** Milliseconds since 1970. */
-  readonly expiresAt: number;
 }
 
-interface SignInOptions {
-  readonly profiles: readonly IssuerProfile[];
-  readonly clientId: string;
-  /** Absent: a public client, protected by PKCE alone. */
-  readonly clientSecret?: string | undefined;
+interface SignInOptions extends ProvidersOptions {
   readonly redirectUri: string;
   readonly postLogoutRedirectUri: string;
-  /** Default `openid`. */
-  readonly scope?: string | undefined;
-  /** Milliseconds since 1970. */
-  readonly now: () => number;
-  readonly fetch?: client.CustomFetch | undefined;
 }
 
 export interface SignIn {
   /** @throws BulkheadError `not_found` for an issuer that is not configured, `identity_unavailable` */
   start(issuerName: string, needs?: SignInNeeds): Promise<{ url: URL; state: SignInState }>;
-  /** @throws BulkheadError `sign_in_failed`, `identity_unavailable` */
+  /**
+   * @param currentUrl where the browser came back to
+   * @throws BulkheadError `sign_in_failed`, `identity_unavailable`
+   */
   finish(currentUrl: URL, state: SignInState): Promise<SignedIn>;
+  /**
+   * New tokens for the same sign-in (RFC 6749 §6). A refresh token may be good for one use: nobody else may try
+   * meanwhile.
+   * @param subject the `sub` that the id token had
+   * @throws BulkheadError `sign_in_failed` when the provider renews no more, `identity_unavailable`
+   */
+  refresh(issuerName: string, refreshToken: string, subject: string): Promise<SignInTokens>;
   /** Where to sign out at the provider (RP-Initiated Logout 1.0); `undefined` when it has no such page. */
   logoutUrl(issuerName: string, idToken?: string): Promise<URL | undefined>;
 }
@@ -57,72 +64,60 @@ export interface SignIn {
  * token it returns is not trusted here; it goes through the token verifier like any other.
  */
 export function createSignIn(options: SignInOptions): SignIn {
-  const profiles = [...profilesByIssuer(options.profiles).values()];
-  const discovered = new Map<string, Promise<client.Configuration>>();
-
-  function configurationOf(issuerName: string): Promise<client.Configuration> {
-    const known = discovered.get(issuerName);
-    if (known !== undefined) return known;
-    const profile = profiles.find(({ name }) => name === issuerName);
-    if (profile === undefined)
-      return Promise.reject(new BulkheadError('not_found', 'There is no such way to sign in.'));
-    const found = discover(profile, options);
-    discovered.set(issuerName, found);
-    found.catch(() => discovered.delete(issuerName));
-    return found;
-  }
-
+  const providers = new Providers(options);
   return {
     async start(issuerName, needs = {}) {
-      const configuration = await configurationOf(issuerName);
-      const state = newState(issuerName, needs);
-      const parameters = await authorizationParameters(options, state, needs);
-      return { url: client.buildAuthorizationUrl(configuration, parameters), state };
+      const provider = await providers.named(issuerName);
+      const redirectUri = redirectUriFor(provider, providers.areSeveral, options.redirectUri);
+      const state = newState(issuerName, redirectUri, needs);
+      const parameters = await authorizationParameters(provider.client, state, needs);
+      return { url: client.buildAuthorizationUrl(provider.configuration, parameters), state };
     },
     async finish(currentUrl, state) {
-      const configuration = await configurationOf(state.issuer);
+      const { configuration } = await providers.named(state.issuer);
+      if (`${currentUrl.origin}${currentUrl.pathname}` !== state.redirectUri)
+        throw new BulkheadError('sign_in_failed', 'Another identity provider answered than was asked.');
       try {
         return readTokens(await redeem(configuration, currentUrl, state), options.now());
       } catch (error) {
         throw signInError(error);
       }
     },
+    async refresh(issuerName, refreshToken, subject) {
+      const { configuration } = await providers.named(issuerName);
+      try {
+        const tokens = await client.refreshTokenGrant(configuration, refreshToken);
+        return renewedTokens(tokens, refreshToken, subject, options.now());
+      } catch (error) {
+        throw signInError(error);
+      }
+    },
     async logoutUrl(issuerName, idToken) {
-      const configuration = await configurationOf(issuerName);
+      const { configuration } = await providers.named(issuerName);
       if (configuration.serverMetadata().end_session_endpoint === undefined) return undefined;
       return client.buildEndSessionUrl(configuration, {
         post_logout_redirect_uri: options.postLogoutRedirectUri,
+        // nothing hangs on the return, so nothing remembers it
+        state: client.randomState(),
         ...(idToken === undefined ? {} : { id_token_hint: idToken }),
       });
     },
   };
 }
 
-async function discover(profile: IssuerProfile, options: SignInOptions): Promise<client.Configuration> {
-  const issuer = new URL(profile.issuer);
-  // Signatures of id tokens are checked even where TLS alone would do (OpenID Connect Core 1.0 §3.1.3.7).
-  const execute = [client.enableNonRepudiationChecks];
-  if (isLoopbackHttp(issuer)) execute.push(client.allowInsecureRequests);
-  const authentication =
-    options.clientSecret === undefined ? client.None() : client.ClientSecretBasic(options.clientSecret);
-  try {
-    const configuration = await client.discovery(issuer, options.clientId, undefined, authentication, {
-      execute,
-      timeout: TIMEOUT_SECONDS,
-      ...(options.fetch === undefined ? {} : { [client.customFetch]: options.fetch }),
-    });
-    // openid-client lets some providers answer with another issuer.
-    if (configuration.serverMetadata().issuer !== profile.issuer)
-      throw new TypeError('Another issuer answered.');
-    return configuration;
-  } catch (cause) {
-    throw unavailable(cause);
-  }
+/**
+ * The defences against mixed-up issuers (RFC 9700 §4.4.2): a provider that names itself in its answers (RFC 9207) is
+ * checked by that; any other, where there are several, answers to an address of its own.
+ */
+function redirectUriFor({ configuration, profile }: Provider, areSeveral: boolean, common: string): string {
+  const namesItself = configuration.serverMetadata().authorization_response_iss_parameter_supported === true;
+  return namesItself || !areSeveral ? common : `${common}/${encodeURIComponent(profile.name)}`;
 }
 
-function newState(issuer: string, needs: SignInNeeds): SignInState {
+function newState(issuer: string, redirectUri: string, needs: SignInNeeds): SignInState {
   return {
     issuer,
+    redirectUri,
     codeVerifier: client.randomPKCECodeVerifier(),
     state: client.randomState(),
     nonce: client.randomNonce(),
@@ -131,13 +126,13 @@ function newState(issuer: string, needs: SignInNeeds): SignInState {
 }
 
 async function authorizationParameters(
-  options: SignInOptions,
+  { scope = 'openid', offlineAccess }: SignInClient,
   state: SignInState,
   needs: SignInNeeds,
 ): Promise<Record<string, string>> {
   return {
-    redirect_uri: options.redirectUri,
-    scope: options.scope ?? 'openid',
+    redirect_uri: state.redirectUri,
+    scope: offlineAccess === true ? `${scope} offline_access` : scope,
     code_challenge: await client.calculatePKCECodeChallenge(state.codeVerifier),
     code_challenge_method: 'S256',
     state: state.state,
@@ -158,38 +153,34 @@ function redeem(configuration: client.Configuration, currentUrl: URL, state: Sig
   });
 }
 
-function readTokens(tokens: Awaited<ReturnType<typeof redeem>>, now: number): SignedIn {
+type Tokens = Awaited<ReturnType<typeof redeem>>;
+
+function readTokens(tokens: Tokens, now: number): SignedIn {
   const idTokenClaims = tokens.claims();
   if (idTokenClaims === undefined || tokens.id_token === undefined)
     throw new BulkheadError('sign_in_failed', 'The identity provider did not say who signed in.');
   const lifetime = tokens.expiresIn();
   return {
     accessToken: tokens.access_token,
+    refreshToken: tokens.refresh_token,
     idToken: tokens.id_token,
     idTokenClaims,
     expiresAt: lifetime === undefined ? idTokenClaims.exp * 1000 : now + lifetime * 1000,
   };
 }
 
-function signInError(error: unknown): BulkheadError {
-  if (isBulkheadError(error)) return error;
-  if (error instanceof client.AuthorizationResponseError)
-    return new BulkheadError('sign_in_failed', 'The identity provider did not complete the sign-in.');
-  // A fetch that got no answer is a TypeError, one that took too long a ClientError with this code.
-  if (error instanceof TypeError || (error instanceof client.ClientError && error.code === 'OAUTH_TIMEOUT'))
-    return unavailable(error);
-  return new BulkheadError(
-    'sign_in_failed',
-    'The sign-in expired or was tampered with; please start again.',
-    {
-      cause: error,
-    },
-  );
-}
+/** How long a renewed token is taken to last when the provider does not say. */
+const SHORTEST_MS = 60_000;
 
-function unavailable(cause: unknown): BulkheadError {
-  return new BulkheadError('identity_unavailable', 'The identity provider did not answer.', {
-    retryAfterSeconds: TIMEOUT_SECONDS,
-    cause,
-  });
+/** An id token need not come with them; one that does is of the same person (OpenID Connect Core 1.0 §12.2). */
+function renewedTokens(tokens: Tokens, used: string, subject: string, now: number): SignInTokens {
+  const claims = tokens.claims();
+  if (claims !== undefined && claims.sub !== subject)
+    throw new BulkheadError('sign_in_failed', 'The identity provider renewed the sign-in of somebody else.');
+  const lifetime = tokens.expiresIn();
+  return {
+    accessToken: tokens.access_token,
+    refreshToken: tokens.refresh_token ?? used,
+    expiresAt: now + (lifetime === undefined ? SHORTEST_MS : lifetime * 1000),
+  };
 }

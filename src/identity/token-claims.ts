@@ -1,10 +1,19 @@
-import type { JWTPayload } from 'jose';
-import { parsePrincipal } from '../policy/principal.ts';
+import { type Instant, instant } from '../policy/ids.ts';
 import type { CredentialRight, Revocable } from '../store/authority.ts';
+import {
+  type Claims,
+  claim,
+  idClaim,
+  instantClaim,
+  isPrincipalId,
+  isRecord,
+  scopeClaim,
+  stringClaim,
+} from './claim-values.ts';
 import type { IssuerProfile } from './issuer.ts';
+import { PROVIDERS } from './issuer-presets.ts';
+import { readGroups } from './token-groups.ts';
 import { refuse } from './token-refusal.ts';
-
-const MAX_GROUPS = 1_000;
 
 /** Who a verified token says is calling. */
 export interface VerifiedCaller {
@@ -19,7 +28,7 @@ export interface VerifiedCaller {
    * say but does not or could not.
    */
   readonly groups: readonly string[] | 'unknown';
-  /** The service acting for the user (RFC 8693 §4.1), of the same issuer. */
+  /** The service acting for the user (RFC 8693 §4.1). */
   readonly actor: { readonly issuer: string; readonly id: string } | undefined;
   readonly acr: string | undefined;
   /** Milliseconds since 1970. */
@@ -34,106 +43,134 @@ export interface VerifiedCaller {
   readonly rights?: ReadonlySet<CredentialRight> | undefined;
 }
 
+/** Keys that a token is bound to: only who holds each of them may use it (RFC 7800, `cnf`). */
+interface Confirmation {
+  /** Thumbprint of the key that signs DPoP proofs (RFC 9449 §6). */
+  readonly proofKey: string | undefined;
+  /** SHA-256 of the client's certificate, base64url (RFC 8705 §3.1). */
+  readonly certificate: string | undefined;
+}
+
+/** A token that verified, which need not be its holder's to use. */
+export interface VerifiedToken {
+  readonly caller: VerifiedCaller;
+  readonly confirmation: Confirmation | undefined;
+}
+
 /**
- * Reads the claims of a token whose signature, issuer, audience and times jose has accepted.
+ * Reads the claims of a token whose signature, issuer, audience and times were accepted.
  * @param now milliseconds since 1970
  * @throws BulkheadError `invalid_token` for a claim of the wrong shape; nothing is coerced or dropped
  */
-export function readCaller(
-  payload: JWTPayload,
+export function readToken(
+  claims: Claims,
   profile: IssuerProfile,
   tokenId: string,
   now: number,
-): VerifiedCaller {
-  if (Object.hasOwn(payload, 'cnf'))
-    throw refuse('The token is bound to a key of its sender (cnf), which is not supported yet.');
+): VerifiedToken {
+  const problem = PROVIDERS[profile.kind ?? 'oidc'].refuses(claims);
+  if (problem !== undefined) throw refuse(problem);
   const latest = now + profile.clockToleranceSeconds * 1000;
-  if (instantClaim(payload, 'iat', latest) === undefined) throw refuse('The token lacks the claim "iat".');
-  const expiresAt = instantClaim(payload, 'exp', Number.MAX_SAFE_INTEGER);
+  const issuedAt = instantClaim(claims, 'iat', latest);
+  if (issuedAt === undefined) throw refuse('The token lacks the claim "iat".');
+  const expiresAt = instantClaim(claims, 'exp', Number.MAX_SAFE_INTEGER);
   if (expiresAt === undefined) throw refuse('The token lacks the claim "exp".');
-  const subject = idClaim(payload, profile.claims.subject);
-  const client = idClaim(payload, profile.claims.client);
+  const kind = PROVIDERS[profile.kind ?? 'oidc'].isService(claims, profile) ? 'service' : 'user';
+  const client = clientOf(claims, profile);
+  const id = kind === 'service' ? client : idClaim(claims, profile.claims.subject, profile);
+  const actors = readActors(claims, profile, kind, client);
   return {
-    issuer: profile.name,
-    tenant: profile.tenant,
-    kind: subject === client ? 'service' : 'user',
-    id: subject,
-    groups: readGroups(payload, profile),
-    actor: readActor(payload, profile),
-    acr: stringClaim(payload, profile.claims.acr),
-    authTime: instantClaim(payload, profile.claims.authTime, latest),
-    expiresAt,
-    tokenId,
+    confirmation: readConfirmation(claims),
+    caller: {
+      issuer: profile.name,
+      tenant: tenantOf(claims, profile),
+      kind,
+      id,
+      groups: readGroups(claims, profile, kind),
+      actor: actors[0] === undefined ? undefined : { issuer: profile.name, id: actors[0] },
+      acr: stringClaim(claims, profile.claims.acr),
+      authTime: instantClaim(claims, profile.claims.authTime, latest),
+      expiresAt,
+      tokenId,
+      revocable: revocablesOf(profile.name, instant(issuedAt), {
+        user: kind === 'user' ? [id] : [],
+        session: sessionOf(claims, profile),
+        client: [...new Set([client, ...actors])],
+      }),
+      rights: rightsOf(claims, profile),
+    },
   };
 }
 
+function sessionOf(claims: Claims, { claims: { session: name } }: IssuerProfile): readonly string[] {
+  const session = name === undefined ? undefined : stringClaim(claims, name);
+  if (session === undefined) return [];
+  if (!isPrincipalId(session)) throw refuse(`The claim "${name}" cannot be used as an id.`);
+  return [session];
+}
+
+/** A service by what its own token calls it, so that a client and its principal are one. */
+function clientOf(claims: Claims, profile: IssuerProfile): string {
+  return idClaim(claims, profile.claims.service ?? profile.claims.client, profile);
+}
+
+/** Never a field of the request: the issuer says whose its tokens are, itself or by a claim that it signs. */
+function tenantOf(claims: Claims, { tenant }: IssuerProfile): string {
+  if (typeof tenant === 'string') return tenant;
+  const value = claim(claims, tenant.claim);
+  const found = typeof value === 'string' && Object.hasOwn(tenant.map, value) ? tenant.map[value] : undefined;
+  if (found === undefined) throw refuse('The token is of a tenant that is not served here.');
+  return found;
+}
+
 /**
- * The outermost actor decides; earlier actors of a chain are only history (RFC 8693 §4.1), but a chain is refused:
- * no ceiling was ever set for the services in it.
+ * The services that act, the nearest first. The outermost decides and earlier ones are history (RFC 8693 §4.1); a
+ * chain longer than configured is refused, and each link of it can be revoked.
  */
-function readActor(payload: JWTPayload, profile: IssuerProfile): VerifiedCaller['actor'] {
-  const act = claim(payload, 'act');
-  if (act === undefined) return undefined;
-  if (!isRecord(act)) throw refuse('The claim "act" must be an object.');
-  if (Object.hasOwn(act, 'act')) throw refuse('The token names a chain of actors; only one is accepted.');
-  if (Object.hasOwn(act, 'iss') && act.iss !== payload.iss)
-    throw refuse('The actor in the token belongs to another issuer.');
-  return { issuer: profile.name, id: idClaim(act, 'sub') };
+function readActors(
+  claims: Claims,
+  profile: IssuerProfile,
+  kind: VerifiedCaller['kind'],
+  client: string,
+): readonly string[] {
+  const actors: string[] = [];
+  for (let act = claim(claims, 'act'); act !== undefined; act = claim(act, 'act')) {
+    if (!isRecord(act)) throw refuse('The claim "act" must be an object.');
+    if (Object.hasOwn(act, 'iss') && act.iss !== claims.iss)
+      throw refuse('The actor in the token belongs to another issuer.');
+    actors.push(idClaim(act, 'sub', profile));
+    if (actors.length > (profile.maxActorDepth ?? 1))
+      throw refuse('The token names a longer chain of actors than is accepted.');
+  }
+  const actsUnsaid =
+    kind === 'user' && profile.actingClients?.includes(String(claims[profile.claims.client]));
+  return actors.length === 0 && actsUnsaid === true ? [client] : actors;
 }
 
-function readGroups(payload: JWTPayload, profile: IssuerProfile): VerifiedCaller['groups'] {
-  const name = profile.claims.groups;
-  if (profile.groupSource === 'directory' || name === undefined) return [];
-  const groups = claim(payload, name);
-  if (groups !== undefined) checkGroups(groups);
-  return groups === undefined || isOverage(payload, name) ? 'unknown' : [...new Set(groups)];
+/** A key that nothing here can check is never passed over: the token is not for whoever merely holds it. */
+function readConfirmation(claims: Claims): Confirmation | undefined {
+  if (!Object.hasOwn(claims, 'cnf')) return undefined;
+  const { cnf } = claims;
+  if (!isRecord(cnf)) throw refuse('The claim "cnf" must be an object.');
+  const { jkt, 'x5t#S256': certificate, ...others } = cnf;
+  const known = [jkt, certificate].filter((value) => value !== undefined);
+  if (known.length === 0 || Object.keys(others).length > 0)
+    throw refuse('The token is bound to a key of its sender (cnf) in a way that is not supported.');
+  if (!known.every((value) => typeof value === 'string' && /^[\w-]{43}$/.test(value)))
+    throw refuse('The key that the token is bound to (cnf) is not a SHA-256 thumbprint.');
+  return { proofKey: jkt as string | undefined, certificate: certificate as string | undefined };
 }
 
-function checkGroups(groups: unknown): asserts groups is readonly string[] {
-  if (!Array.isArray(groups) || groups.length > MAX_GROUPS || !groups.every(isPrincipalId))
-    throw refuse(`The group claim must be a list of at most ${MAX_GROUPS} group ids.`);
+function rightsOf(claims: Claims, { scopes, claims: names }: IssuerProfile): VerifiedCaller['rights'] {
+  if (scopes === undefined) return undefined;
+  const given = names.scope === undefined ? [] : scopeClaim(claims, names.scope);
+  return new Set(given.flatMap((scope) => (Object.hasOwn(scopes, scope) ? (scopes[scope] ?? []) : [])));
 }
 
-/** Entra's ways of saying that the groups did not fit: `_claim_names` points elsewhere, `hasgroups` only tells. */
-function isOverage(payload: JWTPayload, groupsClaim: string): boolean {
-  const elsewhere = claim(payload, '_claim_names');
-  if (elsewhere !== undefined && !isRecord(elsewhere)) return true;
-  if (elsewhere !== undefined && [groupsClaim, 'groups'].some((name) => Object.hasOwn(elsewhere, name)))
-    return true;
-  const flag = claim(payload, 'hasgroups');
-  return flag !== undefined && flag !== false && flag !== 'false';
-}
+type Ids = Readonly<Record<'user' | 'session' | 'client', readonly string[]>>;
 
-function idClaim(claims: Record<string, unknown>, name: string): string {
-  const value = claim(claims, name);
-  if (!isPrincipalId(value)) throw refuse(`The claim "${name}" is missing or cannot be used as an id.`);
-  return value;
-}
-
-function stringClaim(payload: JWTPayload, name: string): string | undefined {
-  const value = claim(payload, name);
-  if (value !== undefined && typeof value !== 'string') throw refuse(`The claim "${name}" must be a string.`);
-  return value;
-}
-
-/** Reads a NumericDate (RFC 7519 §2) as milliseconds. JSON may spell infinity (1e999): such a date is refused. */
-function instantClaim(payload: JWTPayload, name: string, latest: number): number | undefined {
-  const value = claim(payload, name);
-  if (value === undefined) return undefined;
-  if (typeof value !== 'number' || !(value >= 0 && value * 1000 <= latest))
-    throw refuse(`The claim "${name}" must be a time that makes sense.`);
-  return value * 1000;
-}
-
-/** Own claims only, so that a claim configured as `constructor` reads nothing inherited. */
-function claim(claims: Record<string, unknown>, name: string): unknown {
-  return Object.hasOwn(claims, name) ? claims[name] : undefined;
-}
-
-function isPrincipalId(value: unknown): value is string {
-  return typeof value === 'string' && parsePrincipal(`user:x|${value}`) !== undefined;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+function revocablesOf(issuer: string, issuedAt: Instant, ids: Ids): readonly Revocable[] {
+  return (['user', 'session', 'client'] as const).flatMap((kind) =>
+    ids[kind].map((id) => ({ kind, id: `${issuer}|${id}`, issuedAt })),
+  );
 }

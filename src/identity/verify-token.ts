@@ -1,147 +1,193 @@
 import { createHash } from 'node:crypto';
-import { decodeJwt, decodeProtectedHeader, jwtVerify, type ProtectedHeaderParameters } from 'jose';
 import { LRUCache } from 'lru-cache';
+import { BulkheadError } from '../errors.ts';
+import { type Claims, claim, instantClaim } from './claim-values.ts';
+import { createIntrospector, type Introspector } from './introspection.ts';
 import { type IssuerProfile, profilesByIssuer } from './issuer.ts';
-import { createKeySource, type KeySource } from './key-source.ts';
-import { readCaller, type VerifiedCaller } from './token-claims.ts';
-import { refusalFor, refuse } from './token-refusal.ts';
+import { createKeySource } from './key-source.ts';
+import { readToken, type VerifiedCaller, type VerifiedToken } from './token-claims.ts';
+import { refuse } from './token-refusal.ts';
+import {
+  checkSpelling,
+  chooseIssuer,
+  type Found,
+  type Issuer,
+  looksLikeJwt,
+  verifyJwt,
+} from './verify-jwt.ts';
 
 export type { VerifiedCaller } from './token-claims.ts';
 
 /** Characters; what is longer is refused before any of it is parsed. */
 const MAX_TOKEN_LENGTH = 16 * 1024;
 const CACHED_TOKENS = 10_000;
-const MAX_CACHED_MS = 10 * 60_000;
-const COMPACT_JWS = /^[\w-]+\.[\w-]+\.[\w-]+$/;
+const HOUR_SECONDS = 3_600;
 
 interface TokenVerifierOptions {
   /** Milliseconds since 1970. */
   readonly now: () => number;
   readonly fetch?: typeof fetch | undefined;
+  /** Clients that people sign in with: what is meant for one of them alone is an ID token. */
+  readonly signInClients?: readonly string[] | undefined;
+  /** While an issuer is down, tokens verified earlier are believed for this long; default one hour. */
+  readonly maxStaleSeconds?: number | undefined;
 }
 
 export interface TokenVerifier {
   /**
+   * For a token that anybody who holds it may use.
    * @throws BulkheadError `invalid_token` for every token that is not to be believed, `identity_unavailable` (with
-   *   a time to retry) when the issuer's keys cannot be had
+   *   a time to retry) when the issuer cannot be asked
    */
   verify(token: string): Promise<VerifiedCaller>;
+  /** As `verify`, but for one that may be bound to a key, which is the caller's to check. */
+  examine(token: string): Promise<VerifiedToken>;
+  /**
+   * Forgets what this process knows of an issuer's keys and fetches them anew: what a withdrawn key signed is refused
+   * from then on, tokens verified earlier among it.
+   * @throws BulkheadError `not_found`; `identity_unavailable`, and then no token of the issuer is believed
+   */
+  reloadKeys(issuerName: string): Promise<void>;
 }
 
-interface Issuer {
-  readonly profile: IssuerProfile;
-  readonly keys: KeySource;
+interface Asked extends Issuer {
+  readonly introspector: Introspector | undefined;
 }
 
-interface CachedCaller {
-  readonly caller: VerifiedCaller;
-  readonly until: number;
-  readonly keys: KeySource;
-  /** The key set that verified it: with the next set it is verified anew, so a withdrawn key ends it. */
-  readonly generation: number;
+interface Cached extends Found {
+  /** Whether whoever vouched for it still does. */
+  readonly isVouched: () => boolean | Promise<boolean>;
 }
 
 /**
- * Verifies JWT access tokens (RFC 9068 §4, RFC 8725). The unverified `iss` only chooses among the configured
- * profiles; every check is then made with that profile's values, and keys come from that issuer's key set alone.
+ * Verifies access tokens. The unverified `iss` only chooses among the configured profiles; every check is then made
+ * with that profile's values, and keys come from that issuer's key set alone.
  * @throws BulkheadError `config_invalid` when a profile could not be used safely
  */
 export function createTokenVerifier(
   profiles: readonly IssuerProfile[],
   options: TokenVerifierOptions,
 ): TokenVerifier {
-  const keyOptions = { now: options.now, fetch: options.fetch ?? fetch };
-  const issuers = new Map<string, Issuer>();
-  for (const [url, profile] of profilesByIssuer(profiles))
-    issuers.set(url, { profile, keys: createKeySource(profile, keyOptions) });
-  const cache = new LRUCache<string, CachedCaller>({ max: CACHED_TOKENS });
-
-  return {
-    async verify(token) {
-      checkForm(token);
-      const tokenId = createHash('sha256').update(token).digest('base64url');
-      const now = options.now();
-      const known = cache.get(tokenId);
-      if (known !== undefined && isCurrent(known, now)) return known.caller;
-      cache.delete(tokenId);
-      const { keys, profile } = chooseIssuer(token, issuers);
-      const generation = keys.generation();
-      const { caller, until } = await verifyWith(profile, keys, token, tokenId, now);
-      if (generation !== undefined && generation === keys.generation())
-        cache.set(tokenId, { caller, until: Math.min(until, now + MAX_CACHED_MS), keys, generation });
-      return caller;
-    },
-  };
+  return new CachingVerifier(profiles, options);
 }
 
-function isCurrent(cached: CachedCaller, now: number): boolean {
-  return now < cached.until && cached.generation === cached.keys.generation();
-}
+class CachingVerifier implements TokenVerifier {
+  readonly #now: () => number;
+  readonly #maxStaleMs: number;
+  readonly #issuers = new Map<string, Asked>();
+  readonly #cache = new LRUCache<string, Cached>({ max: CACHED_TOKENS });
 
-function checkForm(token: string): void {
-  if (token.length > MAX_TOKEN_LENGTH) throw refuse('The token is longer than 16 KB.');
-  if (!COMPACT_JWS.test(token)) throw refuse('The token is not a signed JWT.');
-  // Trailing bits that decode to nothing would give one token many ids.
-  const signature = token.slice(token.lastIndexOf('.') + 1);
-  if (Buffer.from(signature, 'base64url').toString('base64url') !== signature)
-    throw refuse('The token is malformed.');
-}
-
-function chooseIssuer(token: string, issuers: ReadonlyMap<string, Issuer>): Issuer {
-  let iss: string | undefined;
-  try {
-    iss = decodeJwt(token).iss;
-  } catch (error) {
-    throw refusalFor(error);
+  constructor(profiles: readonly IssuerProfile[], options: TokenVerifierOptions) {
+    this.#now = options.now;
+    this.#maxStaleMs = (options.maxStaleSeconds ?? HOUR_SECONDS) * 1000;
+    const asking = { now: options.now, fetch: options.fetch ?? fetch };
+    for (const [url, profile] of profilesByIssuer(profiles)) {
+      checkAudience(profile, options.signInClients ?? []);
+      const keys = createKeySource(profile, { ...asking, maxStaleMs: this.#maxStaleMs });
+      const { introspection } = profile;
+      const introspector = introspection && createIntrospector(profile, introspection, asking);
+      this.#issuers.set(url, { profile, keys, introspector });
+    }
   }
-  const issuer = iss === undefined ? undefined : issuers.get(iss);
-  if (issuer === undefined) throw refuse('The issuer of the token is not trusted here.');
-  return issuer;
+
+  async verify(token: string): Promise<VerifiedCaller> {
+    const { caller, confirmation } = await this.examine(token);
+    if (confirmation === undefined) return caller;
+    throw refuse('The token is bound to a key of its sender (cnf), which did not come with it.');
+  }
+
+  async examine(token: string): Promise<VerifiedToken> {
+    if (token.length > MAX_TOKEN_LENGTH) throw refuse('The token is longer than 16 KB.');
+    const tokenId = createHash('sha256').update(token).digest('base64url');
+    const now = this.#now();
+    const known = this.#cache.get(tokenId);
+    if (known !== undefined && now < known.until) {
+      const vouched = known.isVouched();
+      if (vouched === true || (await vouched)) return known.token;
+    }
+    this.#cache.delete(tokenId);
+    const found = await this.#verifyAnew(token, tokenId, now);
+    if (found.isVouched() === true) this.#cache.set(tokenId, found);
+    return found.token;
+  }
+
+  async reloadKeys(issuerName: string): Promise<void> {
+    const issuer = [...this.#issuers.values()].find(({ profile }) => profile.name === issuerName);
+    if (issuer === undefined) throw new BulkheadError('not_found', 'There is no such issuer.');
+    await issuer.keys.reload();
+  }
+
+  async #verifyAnew(token: string, tokenId: string, now: number): Promise<Cached> {
+    const asked = this.#introspecting(token);
+    if (asked !== undefined) return this.#askAbout(asked, token, tokenId);
+    if (!looksLikeJwt(token)) throw refuse('The token is not a signed JWT.');
+    checkSpelling(token);
+    const { issuer, iss } = chooseIssuer(token, this.#issuers);
+    const before = issuer.keys.generation();
+    const found = await verifyJwt(issuer, iss, { token, tokenId, now });
+    const generation = issuer.keys.generation();
+    // when the set changed meanwhile nobody knows which one verified it, so the next request verifies again
+    const isKnown = generation !== undefined && before === generation;
+    return { ...found, isVouched: () => isKnown && isGeneration(issuer.keys.vouching(), generation) };
+  }
+
+  /** Opaque tokens only: what is a JWT of a configured issuer says itself what it is. */
+  #introspecting(token: string): (Asked & { readonly introspector: Introspector }) | undefined {
+    for (const { introspector, ...issuer } of this.#issuers.values()) {
+      if (introspector === undefined || !introspector.takes(token)) continue;
+      const isPrefixed = issuer.profile.introspection?.tokenPrefix !== undefined;
+      if (isPrefixed || !looksLikeJwt(token)) return { ...issuer, introspector };
+    }
+    return undefined;
+  }
+
+  async #askAbout(
+    { profile, introspector }: { readonly profile: IssuerProfile; readonly introspector: Introspector },
+    token: string,
+    tokenId: string,
+  ): Promise<Cached> {
+    const answer = await introspector.ask(token, tokenId);
+    const now = this.#now();
+    const lasting = Math.min((profile.introspection?.cacheSeconds ?? 0) * 1000, this.#maxStaleMs);
+    const lastsUntil = checkTimes(answer, profile, now);
+    const verified = readToken(asClaims(answer, profile), profile, tokenId, now);
+    return { token: verified, until: Math.min(lastsUntil, now + lasting), isVouched: () => true };
+  }
 }
 
-async function verifyWith(
-  profile: IssuerProfile,
-  keys: KeySource,
-  token: string,
-  tokenId: string,
-  now: number,
-): Promise<{ caller: VerifiedCaller; until: number }> {
-  const { maxTokenAgeSeconds: maxTokenAge, clockToleranceSeconds: clockTolerance } = profile;
-  try {
-    const typ = acceptedType(decodeProtectedHeader(token), profile);
-    const { payload } = await jwtVerify(token, keys.resolve, {
-      issuer: profile.issuer,
-      audience: profile.audience,
-      algorithms: [...profile.algorithms],
-      typ,
-      requiredClaims: ['iss', 'sub', 'aud', 'exp', 'iat', profile.claims.subject, profile.claims.client],
-      currentDate: new Date(now),
-      clockTolerance,
-      ...(maxTokenAge === undefined ? {} : { maxTokenAge }),
-    });
-    const caller = readCaller(payload, profile, tokenId, now);
-    const lastSecond = Math.min(
-      payload.exp ?? 0,
-      (payload.iat ?? 0) + (maxTokenAge ?? Number.POSITIVE_INFINITY),
+function isGeneration(
+  vouching: number | undefined | Promise<number | undefined>,
+  generation: number | undefined,
+): boolean | Promise<boolean> {
+  return vouching instanceof Promise ? vouching.then((name) => name === generation) : vouching === generation;
+}
+
+/** RFC 7662 §2.2 names the client `client_id`, whatever the issuer's JWTs call it. */
+function asClaims(answer: Claims, { issuer, claims: { client } }: IssuerProfile): Claims {
+  const named = claim(answer, client) ?? claim(answer, 'client_id');
+  return { ...answer, iss: issuer, [client]: named };
+}
+
+/** @returns until when the token lasts, in milliseconds since 1970 @throws BulkheadError `invalid_token` */
+function checkTimes(answer: Claims, profile: IssuerProfile, now: number): number {
+  const tolerance = profile.clockToleranceSeconds * 1000;
+  const expires = instantClaim(answer, 'exp', Number.MAX_SAFE_INTEGER);
+  const issued = instantClaim(answer, 'iat', now + tolerance);
+  const starts = instantClaim(answer, 'nbf', Number.MAX_SAFE_INTEGER);
+  if (expires === undefined) throw refuse('The token lacks the claim "exp".');
+  if (issued === undefined) throw refuse('The token lacks the claim "iat".');
+  const oldest = (profile.maxTokenAgeSeconds ?? Number.POSITIVE_INFINITY) * 1000;
+  const until = Math.min(expires, issued + oldest) + tolerance;
+  if (now >= until) throw refuse('The token has expired; ask its issuer for a new one.');
+  if (starts !== undefined && starts > now + tolerance) throw refuse('The token is not valid yet.');
+  return until;
+}
+
+/** RFC 9068 §2.1 keeps ID tokens out by their type; where an issuer has one type for both, the audience has to. */
+function checkAudience({ name, typ, audience }: IssuerProfile, signInClients: readonly string[]): void {
+  if (signInClients.includes(audience) && typ.some((type) => !/^(application\/)?at\+jwt$/i.test(type)))
+    throw new BulkheadError(
+      'config_invalid',
+      `The issuer "${name}" has the sign-in client as its audience, so that an ID token would be taken for an access token: register the API on its own.`,
     );
-    return { caller, until: (lastSecond + clockTolerance) * 1000 };
-  } catch (error) {
-    throw refusalFor(error);
-  }
-}
-
-/** The header decides nothing but which of the configured types is asked for; `crit` names what we do not know. */
-function acceptedType(header: ProtectedHeaderParameters, profile: IssuerProfile): string {
-  if (Object.hasOwn(header, 'crit'))
-    throw refuse('The token asks for an extension (crit) that is not supported.');
-  const presented = typeof header.typ === 'string' ? mediaType(header.typ) : undefined;
-  const accepted = profile.typ.find((typ) => mediaType(typ) === presented);
-  if (accepted === undefined) throw refuse('The token is not an access token of the type this issuer sends.');
-  return accepted;
-}
-
-/** RFC 7515 §4.1.9: `at+jwt` is short for `application/at+jwt`. */
-function mediaType(typ: string): string {
-  const lower = typ.toLowerCase();
-  return lower.includes('/') ? lower : `application/${lower}`;
 }

@@ -13,6 +13,7 @@ import {
 } from '../store/document-writes.ts';
 import { ManagedDocuments } from '../store/documents.ts';
 import { requireSchemeWithin } from '../store/level-scheme.ts';
+import { requireCredentials } from '../store/revocations.ts';
 import type { Received } from './1-receive.ts';
 import type { Labelled } from './4-label.ts';
 import type { Embedded } from './6-embed.ts';
@@ -37,6 +38,7 @@ export async function write(
   const textKeys = await textKeysOf(parts, submitter, group);
   const written = await ManagedDocuments.as(parts.database, authority.context).unitOfWork(async (trx) => {
     const classes = await internClasses(trx, group);
+    await requireCredentials(trx, authority);
     // masked and sealed by rank: the ranks must still mean the same
     await requireSchemeWithin(trx, parts.scheme);
     const versions = group
@@ -71,6 +73,7 @@ export async function relabel(
   const documents = ManagedDocuments.as(parts.database, submitter.authority.context);
   const moved = await documents.unitOfWork(async (trx) => {
     const cls = await internClass(trx, container.id, own);
+    await requireCredentials(trx, submitter.authority);
     await requireSchemeWithin(trx, parts.scheme);
     if (!(await isAsSeen(trx, present))) return undefined;
     await tighten(trx, present.id, cls);

@@ -6,6 +6,7 @@ import { accessKey, classesAbove, type OwnAccess } from '../store/access-classes
 import { type ContainerRow, Containers } from '../store/containers.ts';
 import type { Work } from '../store/database.ts';
 import { ManagedDocuments } from '../store/documents.ts';
+import { requireCredentials } from '../store/revocations.ts';
 import { lockPolicy, rightsOn } from '../store/rights.ts';
 import { label } from './4-label.ts';
 import { byWhom } from './7-write.ts';
@@ -46,6 +47,7 @@ export async function ensureContainers(
   const principals = await ManagedDocuments.as(database, context).principals(named);
   const ensured = await database.unitOfWork('admin', context, async (trx) => {
     await lockPolicy(trx);
+    await requireCredentials(trx, submitter.authority);
     const run: Run = { trx, submitter, scheme, principals, events: [] };
     const outcome = await ensureAll(run, definitions);
     if (run.events.length > 0) await audit.appendWithin(trx, run.events);

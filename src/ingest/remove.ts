@@ -1,5 +1,6 @@
 import type { DocumentId } from '../policy/ids.ts';
 import { ManagedDocuments } from '../store/documents.ts';
+import { requireCredentials } from '../store/revocations.ts';
 import { byWhom } from './7-write.ts';
 import type { IngestParts, Submitter } from './submission.ts';
 
@@ -14,8 +15,9 @@ export async function removeDocument(
   document: DocumentId,
 ): Promise<void> {
   const { authority } = submitter;
-  await ManagedDocuments.as(parts.database, authority.context).remove(document, (trx, removed) =>
-    parts.audit.appendWithin(trx, [
+  await ManagedDocuments.as(parts.database, authority.context).remove(document, async (trx, removed) => {
+    await requireCredentials(trx, authority);
+    await parts.audit.appendWithin(trx, [
       {
         tenant: authority.subject.tenant,
         kind: 'document.deleted',
@@ -28,7 +30,7 @@ export async function removeDocument(
           batch: null,
         },
       },
-    ]),
-  );
+    ]);
+  });
   await parts.indexer?.drain().catch(() => {});
 }

@@ -150,7 +150,7 @@ function findEntry(
 }
 
 /** The strictest authentication demanded by this level and those below it (safeguards accumulate upward). */
-function stepUpNeed(scheme: LabelScheme, rank: number): StepUpNeed {
+export function stepUpNeed(scheme: LabelScheme, rank: number): StepUpNeed {
   const demanded = scheme.levels.filter((level) => level.rank <= rank).map((level) => level.safeguards);
   const lists = demanded.flatMap((safeguards) => (safeguards.acr ? [safeguards.acr] : []));
   const ages = demanded.flatMap((safeguards) => safeguards.maxAuthAgeSeconds ?? []);

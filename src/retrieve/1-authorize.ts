@@ -1,3 +1,4 @@
+import type { StepUpNeed } from '../policy/decide.ts';
 import type { DocumentId } from '../policy/ids.ts';
 import { isSilent, type LabelScheme } from '../policy/label.ts';
 import { narrow, type VisibilityFilter } from '../policy/visibility-filter.ts';
@@ -6,9 +7,11 @@ import type { ClassCounts } from '../store/class-counts.ts';
 import type { GivenClassIds } from '../store/class-ids.ts';
 import type { Database } from '../store/database.ts';
 import { type DocumentFilter, ReadableDocuments } from '../store/passages.ts';
+import { requireCredentialRight } from '../store/rights.ts';
 import { untilSettled } from '../store/until-settled.ts';
 import { spanUnused } from './span.ts';
 import type { Authorized, RetrieveFilters } from './stages.ts';
+import { stepUpOf } from './step-up.ts';
 import type { VisibleClasses, VisibleSets } from './visible-sets.ts';
 
 export interface AuthorizeParts {
@@ -23,14 +26,15 @@ export interface AuthorizeParts {
 
 /**
  * Stage 1: who asks, and what they may see now. One round trip while the visible set is cached.
- * @throws BulkheadError as `authorize` of the store does; `authority_moved` when the epoch will not stand still
+ * @throws BulkheadError as `authorize` of the store does; `insufficient_scope`; `authority_moved` when the epoch will
+ *   not stand still
  */
 export async function authorizeQuery(
   parts: AuthorizeParts,
   identity: CallerIdentity,
   filters: RetrieveFilters,
 ): Promise<Authorized> {
-  const { authority, classes } = await currentAuthority(parts, identity);
+  const { authority, classes, stepUp } = await currentAuthority(parts, identity);
   const readable = ReadableDocuments.as(parts.database, authority.context);
   const searched = await narrowClasses(readable, classes, filters);
   return {
@@ -43,6 +47,7 @@ export async function authorizeQuery(
     span: await spanOf(parts.givenClassIds, authority, searched),
     searchedChunks: parts.classCounts?.chunksOf(authority.subject.tenant, searched),
     exact: isSilent(parts.scheme, classes.distinctRanks),
+    stepUp,
     documents: await narrowDocuments(readable, filters),
   };
 }
@@ -51,11 +56,14 @@ export async function authorizeQuery(
 function currentAuthority(
   parts: AuthorizeParts,
   identity: CallerIdentity,
-): Promise<{ authority: Authority; classes: VisibleClasses }> {
+): Promise<{ authority: Authority; classes: VisibleClasses; stepUp: StepUpNeed | null }> {
   return untilSettled(async () => {
     const authority = await authorize(parts.database, 'retrieve', parts.scheme, identity);
+    requireCredentialRight(identity, 'read');
     const classes = await parts.visibleSets.of(authority);
-    return classes && { authority, classes };
+    if (classes === undefined) return undefined;
+    const stepUp = await stepUpOf(parts.visibleSets, parts.scheme, authority);
+    return stepUp === undefined ? undefined : { authority, classes, stepUp };
   });
 }
 

@@ -24,8 +24,8 @@ export interface GuardedDocument {
 
 /**
  * Stage 6, last step: the receipt, durable, in the transaction that compares epoch and documents with what the
- * decision saw. Nothing leaves when they moved.
- * @returns `undefined` when they moved: the query starts again
+ * decision saw, and looks once more whether the caller's credentials are revoked. Nothing leaves when anything moved.
+ * @returns `undefined` when it did: the query starts again, and says then why it is refused
  * @throws BulkheadError `audit_unavailable`; the content is then not released
  */
 export async function releaseWithReceipt<T>(
@@ -37,6 +37,7 @@ export async function releaseWithReceipt<T>(
 ): Promise<Released<T> | undefined> {
   const guard: ReleaseGuard = {
     ...authority.epoch,
+    revocable: authority.revocable,
     documents: distinct(documents).map((d) => [d.document, d.class, d.version] as const),
   };
   const appended = await audit.appendReceipt(authority.subject.tenant, 'release', body, guard);

@@ -23,6 +23,8 @@ export interface Answer {
   readonly complete: boolean;
   /** The highest level this session is strong enough for, and the acting service's limit. */
   readonly ceiling: { readonly level: string | null; readonly actor: LabelView | null };
+  /** The sign-in that would show more of what the caller may read; the same whatever is asked. `null` = none would. */
+  readonly step_up: { readonly acr_values: string[] | null; readonly max_age: number | null } | null;
   readonly freshness: Freshness;
 }
 
@@ -49,6 +51,7 @@ export async function composeAnswer(
     })),
     complete: await isComplete(parts.database, authorized, request, passages.length),
     ceiling: ceilingView(parts.scheme, authority),
+    step_up: stepUpView(authorized.stepUp),
     freshness: freshness(authority, visible, parts.indexLag()),
   };
 }
@@ -70,6 +73,14 @@ async function isComplete(
     request.limit,
   );
   return returned >= visible;
+}
+
+function stepUpView(need: Authorized['stepUp']): Answer['step_up'] {
+  if (need === null) return null;
+  return {
+    acr_values: need.acr === undefined ? null : [...need.acr],
+    max_age: need.maxAuthAgeSeconds ?? null,
+  };
 }
 
 function ceilingView(scheme: LabelScheme, authority: Authority): Answer['ceiling'] {

@@ -7,11 +7,13 @@ import type { Label, LabelScheme } from '../policy/label.ts';
 import { type Authority, authorize, type CallerIdentity } from '../store/authority.ts';
 import type { Database } from '../store/database.ts';
 import { type Hydration, ReadableDocuments, type StoredPassage } from '../store/passages.ts';
+import { requireCredentialRight } from '../store/rights.ts';
 import { untilSettled } from '../store/until-settled.ts';
 import { type GuardedDocument, type Released, releaseWithReceipt } from './6-release.ts';
 import { receiptHead } from './answer.ts';
 import { judgePassage } from './judge.ts';
 import { type PassageView, present } from './present.ts';
+import { challengeFor } from './step-up.ts';
 import { type UnsealParts, unseal } from './unseal.ts';
 
 export interface DocumentParts extends UnsealParts {
@@ -40,8 +42,8 @@ interface Allowed {
 
 /**
  * One document, whole.
- * @throws BulkheadError `not_found`, alike for a hidden and a missing one; `decryption_failed` when a part of it does
- *   not open
+ * @throws BulkheadError `not_found`, alike for a hidden and a missing one; `step_up_required` where a stronger sign-in
+ *   would do; `insufficient_scope`; `decryption_failed` when a part of it does not open
  */
 export function readDocument(
   parts: DocumentParts,
@@ -50,6 +52,7 @@ export function readDocument(
 ): Promise<Released<DocumentView>> {
   return untilSettled(async () => {
     const authority = await authorize(parts.database, 'retrieve', parts.scheme, identity);
+    requireCredentialRight(identity, 'read');
     const readable = ReadableDocuments.as(parts.database, authority.context);
     const id = parseDocumentId(request.document);
     const judged = judge(parts.scheme, authority, await readable.hydrateDocument(id));
@@ -58,7 +61,10 @@ export function readDocument(
       throw new BulkheadError('decryption_failed', 'A part of the document did not open.');
     const views = allowed.map(({ passage, label }) => present(parts.scheme, parts.redaction, passage, label));
     const [first] = views;
-    if (first === undefined) throw documentNotFound();
+    if (first === undefined) {
+      if ((await challengeFor(parts, authority, request.requestId, id)) === undefined) return undefined;
+      throw documentNotFound();
+    }
     return release(parts, authority, request.requestId, 'read', allowed, views, {
       ...withoutPassage(first),
       request_id: request.requestId,
@@ -88,6 +94,7 @@ export function listDocuments(
 ): Promise<Released<DocumentList>> {
   return untilSettled(async () => {
     const authority = await authorize(parts.database, 'retrieve', parts.scheme, identity);
+    requireCredentialRight(identity, 'read');
     const readable = ReadableDocuments.as(parts.database, authority.context);
     const after = request.cursor === undefined ? undefined : parseCursor(request.cursor);
     const page = await readable.hydratePage({ containerPath: request.container }, after, request.limit);

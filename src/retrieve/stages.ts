@@ -1,6 +1,7 @@
 /** What each stage of a query hands to the next. */
 
 import type { Hit, SearchResult } from '../index/vector-index.ts';
+import type { StepUpNeed } from '../policy/decide.ts';
 import type { ChunkId, ClassId, DocumentId, Instant } from '../policy/ids.ts';
 import type { VisibilityFilter } from '../policy/visibility-filter.ts';
 import type { Authority, CallerIdentity } from '../store/authority.ts';
@@ -41,6 +42,8 @@ export interface Authorized {
   readonly searchedChunks: number | undefined;
   /** Something of a silent level is visible: the search compares every visible passage. */
   readonly exact: boolean;
+  /** The sign-in that would show more classes; `null` = none would. */
+  readonly stepUp: StepUpNeed | null;
   /** The documents the other filters leave; absent when there are no such filters. */
   readonly documents: readonly DocumentId[] | undefined;
 }

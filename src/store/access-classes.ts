@@ -74,6 +74,17 @@ export function classesAbove(trx: Work, cls: ClassId): Promise<ReadonlyMap<Class
   return readClasses(trx, sql`select ancestor_id from bulkhead.class_ancestor where class_id = ${cls}`);
 }
 
+/** Several classes and all their ancestors. */
+export function classesAboveAll(
+  trx: Work,
+  ids: readonly ClassId[],
+): Promise<ReadonlyMap<ClassId, StoredClass>> {
+  return readClasses(
+    trx,
+    sql`select ancestor_id from bulkhead.class_ancestor where class_id = any (${[...ids]}::int[])`,
+  );
+}
+
 interface Row {
   readonly id: number;
   readonly parent: number | null;

@@ -8,18 +8,11 @@ import type { Database } from './database.ts';
 import { isOutage } from './database-error.ts';
 import { refuseOtherScheme } from './level-scheme.ts';
 import type { ProcessRole } from './process-role.ts';
-import type { SessionContext } from './session-context.ts';
+import { credentialRevoked, type Revocable } from './revocable.ts';
+import type { CredentialRight, SessionContext } from './session-context.ts';
 
-/** What a credential can be taken back by; `issuedAt` in milliseconds since 1970. */
-export interface Revocable {
-  readonly kind: 'user' | 'session' | 'client' | 'key';
-  /** `<issuer name>|<id>`: the principal's text form without its kind for users and clients. */
-  readonly id: string;
-  readonly issuedAt: Instant;
-}
-
-/** What a credential may be limited to: reading, or a right that its subject holds. */
-export type CredentialRight = 'read' | 'ingest' | 'label' | 'grant' | 'audit' | 'administer';
+export type { Revocable } from './revocable.ts';
+export type { CredentialRight } from './session-context.ts';
 
 /** A caller whose credentials were verified, before the directory was asked. Principals in text form. */
 export interface CallerIdentity {
@@ -55,6 +48,10 @@ export interface Authority {
   readonly boundary: Instant | undefined;
   readonly ceiling: AssuranceCeiling;
   readonly context: SessionContext;
+  /** What the caller's credentials can be revoked by; the account itself is always among them. */
+  readonly revocable: readonly Revocable[];
+  /** Raised by every revocation of a credential in the tenant. */
+  readonly revocationEpoch: number;
 }
 
 interface Row {
@@ -66,6 +63,9 @@ interface Row {
   /** Digest of the installation's levels; none before they were written. */
   readonly scheme: string | null;
   readonly boundary: number | null;
+  readonly revoked: boolean;
+  readonly revocable: readonly { kind: Revocable['kind']; id: string; issuedAt: number }[];
+  readonly revocationEpoch: number;
   readonly user: {
     principal: number;
     status: string;
@@ -90,8 +90,9 @@ interface Row {
 
 /**
  * Resolves a caller in one round trip.
- * @throws BulkheadError `groups_unknown`, `subject_unknown`, `subject_disabled`; `policy_unavailable` when the
- *   tenant has no policy, the installation has other levels than this process, or the database does not answer
+ * @throws BulkheadError `groups_unknown`, `credential_revoked`, `subject_unknown`, `subject_disabled`;
+ *   `policy_unavailable` when the tenant has no policy, the installation has other levels than this process, or the
+ *   database does not answer
  */
 export async function authorize(
   database: Database,
@@ -112,20 +113,29 @@ export async function authorize(
       `There is no tenant "${identity.tenant}". Run: bulkhead init`,
     );
   refuseOtherScheme(row.scheme, scheme);
+  // before anything is said about the account: whoever holds a stolen token learns nothing more
+  if (row.revoked) throw credentialRevoked();
   return toAuthority(row, identity, scheme);
 }
 
 async function lookUp(
   database: Database,
   role: ProcessRole,
-  { tenant, user, tokenGroups, actor }: CallerIdentity & { readonly tokenGroups: readonly string[] },
+  {
+    tenant,
+    user,
+    tokenGroups,
+    actor,
+    revocable = [],
+  }: CallerIdentity & { readonly tokenGroups: readonly string[] },
 ): Promise<Row | null> {
   try {
     const [row] = await database.statement(
       role,
       undefined,
       sql<{ answer: Row | null }>`select bulkhead.authorize(
-        ${tenant}, ${user}, ${tokenGroups}::text[], ${actor ?? null}) as answer`,
+        ${tenant}, ${user}, ${tokenGroups}::text[], ${actor ?? null},
+        ${JSON.stringify(revocable)}::text::jsonb) as answer`,
     );
     return row?.answer ?? null;
   } catch (error) {
@@ -165,7 +175,9 @@ function toAuthority(row: Row, identity: CallerIdentity, scheme: LabelScheme): A
     watermark: row.watermark,
     boundary: row.boundary === null ? undefined : instant(row.boundary),
     ceiling,
-    context: contextOf(tenant, subject, now, ceiling),
+    context: contextOf(tenant, subject, now, ceiling, identity.rights),
+    revocable: row.revocable.map((one) => ({ ...one, issuedAt: instant(one.issuedAt) })),
+    revocationEpoch: row.revocationEpoch,
   };
 }
 
@@ -217,6 +229,7 @@ function contextOf(
   subject: Subject,
   now: Instant,
   ceiling: AssuranceCeiling,
+  rights: CallerIdentity['rights'],
 ): SessionContext {
   return {
     tenant,
@@ -224,6 +237,7 @@ function contextOf(
     actor: subject.actor?.principal,
     actorPrincipals: subject.actor?.principals ?? [],
     now,
-    maxRank: Math.min(ceiling.authentication, ceiling.directory),
+    maxRank: rights?.has('read') === false ? -1 : Math.min(ceiling.authentication, ceiling.directory),
+    rights,
   };
 }

@@ -16,6 +16,7 @@ const WITHOUT_ROW_SECURITY = [
   'index_vector',
   'index_work',
   'level_scheme',
+  'rate_limit',
   'sensitivity_level',
 ];
 
@@ -86,6 +87,8 @@ export async function refuseOpenSchema(db: Kysely<Schema>, roles: readonly strin
         or r.rolname in ('bulkhead_ingest', 'bulkhead_admin') and g.privilege = 'SELECT'
           and g.what ~ '^(chunk(_embedding)?|chunk\\.(text|heading_path|sealed)|chunk_embedding\\.(embedding|terms|weights))$'
         or r.rolname <> 'bulkhead_indexer' and g.what ~ '^index_(vector|posting)(\\.|$)'
+        or g.what = 'api_key' and g.privilege = 'SELECT' or g.what = 'api_key.secret_hash' and g.privilege <> 'INSERT'
+        or r.rolname in ('bulkhead_retrieve', 'bulkhead_ingest', 'bulkhead_indexer') and g.what ~ '^api_key(\\.|$)'
         or r.rolname in ('bulkhead_retrieve', 'bulkhead_indexer') and g.what ~
           '^(principal|membership|directory_[a-z]+|role_binding|document_tombstone|audit_[a-z]+)(\\.|$)'
         or r.rolname = 'bulkhead_retrieve' and g.what ~ '^(chunk_embedding|outbox|seal_queue)(\\.|$)'

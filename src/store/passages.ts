@@ -44,6 +44,13 @@ export interface Hydration {
   readonly classes: ReadonlyMap<ClassId, AccessClass>;
 }
 
+/** A document's class as Postgres has it now, with the classes above it and the caller's own entries. */
+interface PlacedDocument {
+  readonly version: number;
+  readonly class: ClassId;
+  readonly classes: Hydration['classes'];
+}
+
 export interface DocumentFilter {
   readonly containerPath?: string | undefined;
   readonly source?: string | undefined;
@@ -69,6 +76,32 @@ export class ReadableDocuments {
   /** The chunks among these that the caller may read, with what `decide` needs, in one round trip. */
   hydrate(chunks: readonly ChunkId[]): Promise<Hydration> {
     return this.#hydrate(sql`${[...chunks]}::bigint[]`);
+  }
+
+  /** Where one document hangs, without its text; absent for a missing and a hidden one alike. */
+  async classOf(document: DocumentId): Promise<PlacedDocument | undefined> {
+    const [row] = await this.#read(sql<{ placed: PlacedRow | null }>`
+      with recursive
+      found as materialized (select version, class_id from bulkhead.document where id = ${document}::uuid),
+      walk(id) as (
+        select class_id from found
+        union
+        select k.parent_id from walk join bulkhead.access_class k on k.id = walk.id where k.parent_id is not null)
+      select (select json_build_object('version', f.version, 'class', f.class_id, 'classes', (
+        select json_agg(json_build_object('id', k.id, 'parent', k.parent_id, 'inherits', k.inherits, 'rank', k.rank,
+          'compartments', k.compartments, 'entries', (
+            select json_agg(json_build_object('principal', e.principal_id, 'effect', e.effect,
+              'from', bulkhead.ms(e.valid_from), 'until', bulkhead.ms(e.valid_until)))
+            from bulkhead.entry e where e.class_id = k.id)))
+        from walk join bulkhead.access_class k on k.id = walk.id)) from found f) as placed`);
+    const placed = row?.placed ?? undefined;
+    return (
+      placed && {
+        version: placed.version,
+        class: classId(placed.class),
+        classes: new Map(placed.classes.map((cls) => [classId(cls.id), toClass(cls)])),
+      }
+    );
   }
 
   /** Every chunk of one document, in reading order; empty for a missing or a hidden one alike. */
@@ -180,6 +213,12 @@ interface ClassRow {
   readonly entries:
     | readonly { principal: number; effect: 'allow' | 'deny'; from: number | null; until: number | null }[]
     | null;
+}
+
+interface PlacedRow {
+  readonly version: number;
+  readonly class: number;
+  readonly classes: readonly ClassRow[];
 }
 
 interface HydratedRow {

@@ -1,8 +1,9 @@
 import { sql } from 'kysely';
 import { BulkheadError } from '../errors.ts';
 import { type ClassId, classId, type PrincipalId, principalId } from '../policy/ids.ts';
-import type { Authority, PolicyEpoch } from './authority.ts';
+import type { Authority, CallerIdentity, PolicyEpoch } from './authority.ts';
 import type { Database, Work } from './database.ts';
+import type { CredentialRight } from './session-context.ts';
 
 /** What can be bound besides reading; `unmask:<kind>` lets a kind of entity be shown. */
 export const RIGHTS = ['ingest', 'label', 'grant', 'audit', 'administer'] as const;
@@ -42,7 +43,7 @@ export async function rightsOn(trx: Work, cls: ClassId): Promise<ReadonlySet<Rig
 /**
  * What concerns the whole tenant hangs on the root container.
  * @param role whose unit of work asks
- * @throws BulkheadError `right_missing`
+ * @throws BulkheadError `right_missing`, `insufficient_scope`
  */
 export async function requireRootRight(
   database: Database,
@@ -50,11 +51,27 @@ export async function requireRootRight(
   { context }: Authority,
   right: Right,
 ): Promise<void> {
+  requireCredentialRight(context, right);
   const rights = await database.unitOfWork(role, context, async (trx) => {
     const { rows } = await sql<{ rights: Right[] }>`select bulkhead.root_rights() as rights`.execute(trx);
     return rows[0]?.rights ?? [];
   });
   if (!rights.includes(right)) throw rightMissing(right, '/');
+}
+
+/**
+ * Whether the credential is for this, whatever its subject may: asked first, so that the answer tells its holder what
+ * to present instead and nothing of anything else.
+ * @throws BulkheadError `insufficient_scope` (RFC 6750 §3.1)
+ */
+export function requireCredentialRight(
+  { rights }: Pick<CallerIdentity, 'rights'>,
+  right: CredentialRight,
+): void {
+  if (rights === undefined || rights.has(right)) return;
+  throw new BulkheadError('insufficient_scope', `The credential that you sent is not for "${right}".`, {
+    challenge: { scope: right },
+  });
 }
 
 export function rightMissing(right: Right, path: string): BulkheadError {

@@ -20,7 +20,7 @@ export class TenantIds {
     if (known !== undefined) return known;
     const found = await this.#database.unitOfWork(this.#role, undefined, async (trx) => {
       const { rows } = await sql<{ id: number | null }>`
-        select (bulkhead.authorize(${name}, null, '{}', null)->>'tenant')::int as id`.execute(trx);
+        select (bulkhead.authorize(${name}, null, '{}', null, '[]')->>'tenant')::int as id`.execute(trx);
       return rows[0]?.id ?? undefined;
     });
     if (found === undefined) return undefined;

@@ -11,12 +11,15 @@ export interface ObservedRequest {
   readonly route: string;
   readonly status: number;
   readonly ms: number;
+  /** The limit that it met. */
+  readonly limit?: string | undefined;
 }
 
 /** Upper bounds in seconds; the targets of the bench lie between 0.05 and 0.5. */
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10];
 
 const NAME = 'bulkhead_request_duration_seconds';
+const LIMITED = 'bulkhead_rate_limited_total';
 
 interface Series {
   /** One for each bound and one for what is above them; not yet added up. */
@@ -30,8 +33,11 @@ interface Series {
  */
 export class RequestMetrics {
   readonly #series = new Map<string, Series>();
+  /** By limit, of which there are few. */
+  readonly #limited = new Map<string, number>();
 
-  observe({ route, status, ms }: ObservedRequest): void {
+  observe({ route, status, ms, limit }: ObservedRequest): void {
+    if (limit !== undefined) this.#limited.set(limit, (this.#limited.get(limit) ?? 0) + 1);
     const labels = `route="${kindOf(route)}",outcome="${outcomeOf(status)}"`;
     const series = this.#series.get(labels) ?? {
       counts: Array.from({ length: BUCKETS.length + 1 }, () => 0),
@@ -55,6 +61,10 @@ export class RequestMetrics {
       }
       lines.push(`${NAME}_sum{${labels}} ${Number(sum.toFixed(6))}`, `${NAME}_count{${labels}} ${total}`);
     }
+    if (this.#limited.size > 0)
+      lines.push(`# HELP ${LIMITED} Requests refused by a limit.`, `# TYPE ${LIMITED} counter`);
+    for (const [limit, count] of [...this.#limited].sort(([a], [b]) => (a < b ? -1 : 1)))
+      lines.push(`${LIMITED}{limit="${limit}"} ${count}`);
     return `${lines.join('\n')}\n`;
   }
 }

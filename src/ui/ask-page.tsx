@@ -16,6 +16,10 @@ interface AskPage {
   readonly levels: readonly string[];
   /** Whether there is a page that says why a passage may be seen. */
   readonly explains: boolean;
+  /** Where a stronger sign-in is begun; absent = none would show more. */
+  readonly stepUpHref?: string | undefined;
+  /** A stronger sign-in was tried just now, and this one is not. */
+  readonly stayedWeak?: boolean | undefined;
 }
 
 export function askPage(page: AskPage): string {
@@ -26,6 +30,8 @@ export function askPage(page: AskPage): string {
     children: (
       <>
         <AskForm {...page} />
+        {page.stayedWeak === true && <StayedWeak />}
+        {page.stepUpHref !== undefined && <StepUpNotice href={page.stepUpHref} />}
         {page.answer === undefined ? <Welcome /> : <Results {...page} answer={page.answer} />}
       </>
     ),
@@ -57,6 +63,27 @@ function AskForm({ signedIn, question, maxLength, problem }: AskPage) {
       )}
       <input type="hidden" name="csrf" value={signedIn.csrfToken} />
     </form>
+  );
+}
+
+/** The same for every question: it comes from the person's classes, and not from what was found. */
+function StepUpNotice({ href }: { readonly href: string }) {
+  return (
+    <aside class="notice">
+      <p>Some of what you may read needs a stronger sign-in.</p>
+      <a class="button quiet" href={href}>
+        Sign in more strongly
+      </a>
+    </aside>
+  );
+}
+
+function StayedWeak() {
+  return (
+    <p class="problem" role="alert">
+      You are signed in, but not as strongly as was asked for: your identity provider decided so. You can go
+      on with what this sign-in reaches.
+    </p>
   );
 }
 

@@ -12,20 +12,18 @@ interface SignInPage {
   readonly choices: readonly SignInChoice[];
   /** A question waits to be asked. */
   readonly keptQuestion: boolean;
+  /** There was a session, and it is over: its time is up, or the identity provider renews it no more. */
+  readonly hasEnded?: boolean | undefined;
 }
 
-export function signInPage({ choices, keptQuestion }: SignInPage): string {
+export function signInPage({ choices, keptQuestion, hasEnded }: SignInPage): string {
   return renderPage({
     title: 'Sign in',
     signedIn: undefined,
     children: (
       <section class="empty">
-        <h1>Ask your company’s documents.</h1>
-        <p>
-          {keptQuestion
-            ? 'Please sign in again. Your question is kept.'
-            : 'Sign in to search what you, and only you, are cleared to read.'}
-        </p>
+        <h1>{hasEnded === true ? 'Your sign-in has ended.' : 'Ask your company’s documents.'}</h1>
+        <p>{invitation(keptQuestion, hasEnded === true)}</p>
         {choices.length === 0 ? (
           <p class="note">No way to sign in is configured on this server.</p>
         ) : (
@@ -42,6 +40,12 @@ export function signInPage({ choices, keptQuestion }: SignInPage): string {
       </section>
     ),
   });
+}
+
+function invitation(keptQuestion: boolean, hasEnded: boolean): string {
+  if (keptQuestion) return 'Please sign in again. Your question is kept.';
+  if (hasEnded) return 'Its time was up, or the identity provider ended it. Please sign in again.';
+  return 'Sign in to search what you, and only you, are cleared to read.';
 }
 
 /** @param providerUrl where to sign out of the identity provider too */

@@ -250,6 +250,21 @@ describe('while a server has the data folder', () => {
     expect(await sees()).toBe(false);
   });
 
+  it('a session is revoked with a reason, before or after whose options it is asked, and listed', async () => {
+    const by = ['--as', 'stefan.wolf'];
+    const one = ['session', 'workforce|of-nobody', '--reason', 'left open'];
+    expect(await bulkhead('revoke', ...one, ...by)).toMatchObject({
+      code: 0,
+      stdout: 'The session workforce|of-nobody is refused from now on.\n',
+    });
+    expect(await bulkhead('revoke', ...by, ...one)).toMatchObject({ code: 0 });
+    expect((await bulkhead('revoke', 'list', ...by)).stdout).toMatch(
+      /^KIND +ID .*\nsession +workforce\|of-nobody +for good .* left open$/m,
+    );
+    expect((await bulkhead('revoke', 'session', 'workforce|x', ...by)).code).toBe(2);
+    expect((await bulkhead('revoke', ...one, '--as', 'petra.fuchs')).stderr).toMatch(/\(right_missing\)/);
+  });
+
   it('label replaces a label whole, and refuses to guess the level', async () => {
     const guessed = await bulkhead(
       'label',

@@ -1,28 +1,42 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { BlockList } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import * as apiKeys from '../../src/admin/api-keys.ts';
 import type { AdminParts } from '../../src/admin/change.ts';
 import * as clearances from '../../src/admin/clearances.ts';
 import * as containerAccess from '../../src/admin/container-access.ts';
 import * as containers from '../../src/admin/containers.ts';
+import type { Vocabulary } from '../../src/admin/decision-vocabulary.ts';
 import * as documentAccess from '../../src/admin/document-access.ts';
 import { explain } from '../../src/admin/explain.ts';
 import * as memberships from '../../src/admin/memberships.ts';
 import * as principals from '../../src/admin/principals.ts';
+import * as revocations from '../../src/admin/revocations.ts';
+import { decisionService } from '../../src/assembly/decision-service.ts';
+import { issuerService } from '../../src/assembly/issuer-service.ts';
 import { repairService } from '../../src/assembly/repair-service.ts';
 import { queryAudit, verifyAudit } from '../../src/audit/query.ts';
+import { limitsSchema } from '../../src/config/limits.ts';
 import { createDevIdentityProviders, type DevIdentityProviders } from '../../src/dev/identity-provider.ts';
 import { loadDirectory } from '../../src/dev/load-directory.ts';
 import { type Embedder, openEmbedder } from '../../src/embed/embedder.ts';
 import { BulkheadError } from '../../src/errors.ts';
 import { redactionPolicy } from '../../src/guard/redaction-policy.ts';
-import { type BulkheadApp, createApp } from '../../src/http/app.ts';
+import { type AppOptions, type BulkheadApp, createApp } from '../../src/http/app.ts';
+import type { RequestLimits } from '../../src/http/rate-limit-requests.ts';
+import { RateLimits } from '../../src/http/rate-limits.ts';
 import type { Refusal } from '../../src/http/refusals.ts';
 import { listen } from '../../src/http/server.ts';
 import type { Services, SignInEvent } from '../../src/http/services.ts';
+import { newApiKey } from '../../src/identity/api-key-form.ts';
+import { createApiKeys } from '../../src/identity/api-keys.ts';
+import { createAuthenticator } from '../../src/identity/authenticate-credentials.ts';
+import type { CertificateVerifier } from '../../src/identity/credentials.ts';
 import type { IssuerProfile } from '../../src/identity/issuer.ts';
+import { MemoryReplayStore } from '../../src/identity/replay-store.ts';
 import { createSignIn } from '../../src/identity/sign-in.ts';
 import { createTokenVerifier } from '../../src/identity/verify-token.ts';
 import { PgvectorCollections } from '../../src/index/pgvector-collections.ts';
@@ -34,6 +48,7 @@ import { provisionPeople, provisionRights } from '../../src/ingest/provision.ts'
 import { removeDocument } from '../../src/ingest/remove.ts';
 import type { IngestParts, Submission, Submitter } from '../../src/ingest/submission.ts';
 import { documentId, instant } from '../../src/policy/ids.ts';
+import type { LabelScheme } from '../../src/policy/label.ts';
 import { listDocuments, readDocument } from '../../src/retrieve/documents.ts';
 import { createDriftWatch } from '../../src/retrieve/drift.ts';
 import { type RetrieveParts, retrieve } from '../../src/retrieve/retrieve.ts';
@@ -41,6 +56,7 @@ import { VisibleSets } from '../../src/retrieve/visible-sets.ts';
 import { authorize, type CallerIdentity } from '../../src/store/authority.ts';
 import { GivenClassIds } from '../../src/store/class-ids.ts';
 import { readPending } from '../../src/store/index-progress.ts';
+import { requireCredentialRight } from '../../src/store/rights.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { openTestAudit, type TestAudit } from './audit.ts';
 import { TEST_SCHEME } from './tenant.ts';
@@ -49,6 +65,7 @@ const MODEL = fileURLToPath(new URL('../../models/all-MiniLM-L6-v2/manifest.json
 const DIRECTORY = fileURLToPath(new URL('app-directory.yaml', import.meta.url));
 const AUDIENCE = 'https://bulkhead.example/api';
 export const LEVELS = TEST_SCHEME.levels.map(({ name }) => name);
+const mintKey = () => newApiKey(randomBytes);
 const RULES = LEVELS.map((name) => ({ name, redact: ['email', 'card'], alwaysMask: ['card'] }));
 
 export interface Asked {
@@ -62,6 +79,7 @@ export interface Asked {
 export interface TestApp {
   readonly url: string;
   readonly app: BulkheadApp;
+  readonly options: AppOptions;
   readonly store: TestAudit;
   readonly services: Services;
   readonly refusals: readonly Refusal[];
@@ -78,9 +96,38 @@ export interface TestApp {
   readonly close: () => Promise<void>;
 }
 
+/** What a test changes of the application. */
+export interface TestAppChanges
+  extends Partial<Pick<AppOptions, 'limits' | 'resource' | 'decideStreamsEveryMs'>> {
+  /** Words of other applications that ask for decisions. */
+  readonly vocabulary?: Vocabulary;
+  /** With the levels of TEST_SCHEME. */
+  readonly scheme?: LabelScheme;
+  /** Issuers beside those of the development identity provider. */
+  readonly profiles?: readonly IssuerProfile[];
+  /** Of services that show one. */
+  readonly certificates?: CertificateVerifier;
+  readonly more?: (url: string, store: TestAudit) => Partial<AppOptions>;
+}
+
+/** The limits of an installation that configures none. */
+function defaultLimits(): RequestLimits {
+  return {
+    limits: new RateLimits({ rules: limitsSchema.parse({}), now: Date.now }),
+    trustedProxies: new BlockList(),
+  };
+}
+
 export async function openTestApp(
   change: (services: Services) => Services = (services) => services,
+  changes: TestAppChanges = {},
 ): Promise<TestApp> {
+  const {
+    limits = defaultLimits(),
+    resource,
+    decideStreamsEveryMs,
+    vocabulary = { resources: {} },
+  } = changes;
   const folder = await mkdtemp(join(tmpdir(), 'bulkhead-app-'));
   const [store, embedder, directory] = await Promise.all([
     openTestAudit(),
@@ -90,7 +137,10 @@ export async function openTestApp(
   await provisionPeople(store.database, store.admin.context, directory, instant(Date.now()));
   let app: BulkheadApp | undefined;
   const server = await listen(
-    { fetch: (...args) => app?.fetch(...args) ?? new Response(null, { status: 503 }) },
+    {
+      fetch: (...args) => app?.fetch(...args) ?? new Response(null, { status: 503 }),
+      headersTooLarge: () => app?.headersTooLarge(),
+    },
     { host: '127.0.0.1', port: 0 },
   );
   const url = `http://127.0.0.1:${server.port}`;
@@ -107,8 +157,10 @@ export async function openTestApp(
   const signIns: SignInEvent[] = [];
   const logLines: string[] = [];
   const parser = new ParsePool();
-  const services = change(await realServices(store, embedder, parser, idp, refusals, signIns));
-  app = createApp(services, {
+  const real = await realServices(store, embedder, parser, idp, refusals, signIns, changes);
+  const parts = { database: store.database, scheme: TEST_SCHEME, audit: store.log };
+  const services = change({ ...real, decisions: decisionService(() => parts, vocabulary) });
+  const options: AppOptions = {
     version: '0.1.0',
     publicUrl: new URL(url),
     levels: LEVELS,
@@ -118,17 +170,22 @@ export async function openTestApp(
     log: createLog({ level: 'info', destination: { write: (line) => void logLines.push(line) } }),
     signIn: createSignIn({
       profiles: idp.issuers.map(profileOf),
-      clientId: idp.clientId,
+      clientOf: () => ({ clientId: idp.clientId }),
       redirectUri: `${url}/callback`,
       postLogoutRedirectUri: `${url}/signed-out`,
       now: Date.now,
     }),
+    limits,
+    resource,
+    decideStreamsEveryMs,
     signInChoices: [
       { name: 'workforce', title: 'Meridian' },
       { name: 'partners', title: 'Partners' },
     ],
     mounts: [{ path: '/dev/idp', app: idp.handle }],
-  });
+    ...changes.more?.(url, store),
+  };
+  app = createApp(services, options);
   const token: TestApp['token'] = (account, options = {}) =>
     idp.mintToken(account, { now: Date.now(), ...options });
   const ask = asker(url, token);
@@ -137,6 +194,7 @@ export async function openTestApp(
   return {
     url,
     app,
+    options,
     store,
     services,
     refusals,
@@ -213,10 +271,11 @@ async function realServices(
   idp: DevIdentityProviders,
   refusals: Refusal[],
   signIns: SignInEvent[],
-): Promise<Services> {
+  { scheme = TEST_SCHEME, profiles = [], certificates }: TestAppChanges,
+): Promise<Omit<Services, 'decisions'>> {
   const { database, log: audit, checkpointsFile, key } = store;
   const redaction = redactionPolicy(RULES);
-  const parts = { database, scheme: TEST_SCHEME, audit, redaction };
+  const parts = { database, scheme, audit, redaction };
   const collections = new PgvectorCollections(database);
   const index = await collections.open(embedder);
   const retrieveParts: RetrieveParts = {
@@ -237,12 +296,14 @@ async function realServices(
     indexer,
     newDocumentId: () => documentId(randomUUID()),
   };
-  const verifier = createTokenVerifier(idp.issuers.map(profileOf), { now: Date.now });
+  const trusted = [...idp.issuers.map(profileOf), ...profiles];
+  const verifier = createTokenVerifier(trusted, { now: Date.now });
   const auditParts = { ...parts, checkpointsFile, publicKey: key.publicKey };
-  const submitter = async ({ identity, requestId }: Parameters<Services['ingest']['one']>[0]) => ({
-    authority: await authorize(database, 'ingest', TEST_SCHEME, identity),
-    request: requestId,
-  });
+  const submitter = async ({ identity, requestId }: Parameters<Services['ingest']['one']>[0]) => {
+    const authority = await authorize(database, 'ingest', TEST_SCHEME, identity);
+    requireCredentialRight(identity, 'ingest');
+    return { authority, request: requestId };
+  };
   const requireRoot = async (identity: CallerIdentity) => {
     const authority = await authorize(database, 'admin', TEST_SCHEME, identity);
     if (authority.subject.user.name !== 'user:workforce|root')
@@ -250,7 +311,18 @@ async function realServices(
     return authority;
   };
   return {
+    ...createAuthenticator({
+      tokens: verifier,
+      replays: new MemoryReplayStore(),
+      apiKeys: createApiKeys({ database, role: 'retrieve', onFailure: () => {} }),
+      certificates,
+      now: Date.now,
+    }),
     verifyToken: (token) => verifier.verify(token),
+    ...issuerService(parts, { profiles: trusted, verifier }),
+    stillHolds: async (identity) => {
+      await authorize(database, 'retrieve', TEST_SCHEME, identity);
+    },
     retrieve: (identity, request) => retrieve(retrieveParts, identity, request),
     readDocument: (identity, request) => readDocument(parts, identity, request),
     listDocuments: (identity, request) => listDocuments(parts, identity, request),
@@ -339,5 +411,11 @@ function adminService(parts: AdminParts): Services['admin'] {
     bindRole: (caller, input) => clearances.bindRole(parts, caller, input),
     unbindRole: (caller, input) => clearances.unbindRole(parts, caller, input),
     setActorCeiling: (caller, input) => clearances.setActorCeiling(parts, caller, input),
+    revokeCredential: (caller, input) => revocations.revokeCredential(parts, caller, input),
+    listRevocations: (caller, input) => revocations.listRevocations(parts, caller, input),
+    listApiKeys: (caller, input) => apiKeys.listApiKeys(parts, caller, input),
+    createApiKey: (caller, input) => apiKeys.createApiKey({ ...parts, mintKey }, caller, input),
+    rotateApiKey: (caller, input) => apiKeys.rotateApiKey({ ...parts, mintKey }, caller, input),
+    revokeApiKey: (caller, input) => apiKeys.revokeApiKey(parts, caller, input),
   };
 }

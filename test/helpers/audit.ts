@@ -98,7 +98,7 @@ export function receiptBody(authority: Authority, changes: Partial<ReceiptBody> 
 }
 
 export function guardOf(authority: Authority, documents: ReleaseGuard['documents'] = []): ReleaseGuard {
-  return { ...authority.epoch, documents };
+  return { ...authority.epoch, revocable: authority.revocable, documents };
 }
 
 /** A live document in the tenant's root; returns its line of a guard. */

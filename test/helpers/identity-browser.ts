@@ -39,6 +39,11 @@ export class Browser {
     return this.#cookies.get(name)?.value;
   }
 
+  /** As somebody could who controls a neighbouring host. */
+  plant(name: string, value: string): void {
+    this.#cookies.set(name, { value, path: '/' });
+  }
+
   get cookieNames(): readonly string[] {
     return [...this.#cookies.keys()];
   }

@@ -22,6 +22,10 @@ export async function newKey(kid: string): Promise<SigningKey> {
 export class IssuerServer {
   readonly requests: string[] = [];
   failing = false;
+  /** Instead of every answer, byte for byte. */
+  garbage: string | undefined;
+  /** Milliseconds before anything is answered. */
+  delayMs = 0;
   published: SigningKey[] = [];
   /** What discovery says the issuer is, when not the truth. */
   discoveredIssuer: string | undefined;
@@ -34,8 +38,11 @@ export class IssuerServer {
   static async start(): Promise<IssuerServer> {
     const server = createServer((request, response) => {
       const answer = issuer.answer(request.url ?? '');
-      response.writeHead(answer === undefined ? 500 : 200, { 'content-type': 'application/json' });
-      response.end(JSON.stringify(answer ?? {}));
+      const text = issuer.garbage ?? JSON.stringify(answer ?? {});
+      setTimeout(() => {
+        response.writeHead(answer === undefined ? 500 : 200, { 'content-type': 'application/json' });
+        response.end(text);
+      }, issuer.delayMs);
     });
     const issuer = new IssuerServer(server);
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

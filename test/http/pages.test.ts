@@ -155,6 +155,7 @@ describe('the session', () => {
       log: createLog({ level: 'silent' }),
       signIn: undefined,
       signInChoices: [],
+      limits: undefined,
     });
     const response = await app.fetch(
       new Request('https://bulkhead.example/ask', {

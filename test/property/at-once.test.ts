@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BulkheadError } from '../../src/errors.ts';
+import { instant } from '../../src/policy/ids.ts';
 import { retrieve } from '../../src/retrieve/retrieve.ts';
+import type { CallerIdentity } from '../../src/store/authority.ts';
 import { asSuperuser } from '../helpers/policy-tables.ts';
+import { credentialsOf, KINDS, revokeAsSuperuser } from '../helpers/revocations.ts';
 import { openSpine, type Spine } from '../helpers/spine.ts';
 
 interface Change {
@@ -57,7 +60,54 @@ describe('At once', () => {
     expect(seen.filter((answer) => answer === 'without').length).toBeGreaterThan(0);
     expect(seen.filter((answer) => answer === 'with').length).toBe(withSecret.length);
   });
+
+  it.each(KINDS)(
+    'no receipt later than the revocation of a %s is for whoever came with it',
+    { timeout: 120_000 },
+    async (kind) => {
+      // several rounds, since the instant within an answer at which it happens is drawn anew in each
+      for (let round = 0; round < 5; round += 1) {
+        const revocable = credentialsOf('w', 'bob').map((one) => {
+          // a session or a key is revoked for good; a user and a client come again with what was issued since
+          const issuedAt = instant(Date.now());
+          return one.kind === 'session' || one.kind === 'key'
+            ? { ...one, id: `${one.id}-${round}`, issuedAt }
+            : { ...one, issuedAt };
+        });
+        const revoked = revocable.find((one) => one.kind === kind);
+        if (revoked === undefined) throw new Error('nothing to revoke');
+        const asking = Array.from({ length: 4 }, () =>
+          askUntilRefused(spine, { ...spine.bob, revocable }, `${kind}-${round}`),
+        );
+        await new Promise((resolve) => setTimeout(resolve, 100 + Math.random() * 400));
+        const at = await revokeAsSuperuser(spine.database, 1, revoked);
+        const answered = (await Promise.all(asking)).reduce((sum, n) => sum + n, 0);
+        const mine = (await readReceipts(spine)).filter(({ request }) => request === `${kind}-${round}`);
+        for (const receipt of mine) expect(receipt.at).toBeLessThanOrEqual(at);
+        expect(mine).toHaveLength(answered);
+        // what is issued in the same millisecond is refused with the rest
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    },
+  );
 });
+
+/** @returns how many answers there were before the refusal */
+async function askUntilRefused(spine: Spine, caller: CallerIdentity, requestId: string): Promise<number> {
+  for (let answers = 0; ; answers += 1) {
+    try {
+      await retrieve(spine.parts, caller, {
+        requestId,
+        query: 'launch code of the harbour gate',
+        limit: 5,
+        filters: {},
+      });
+    } catch (error) {
+      if (!(error instanceof BulkheadError) || error.code !== 'credential_revoked') throw error;
+      return answers;
+    }
+  }
+}
 
 /** What each answer held; `moved` is the honest 503 when permissions would not stand still. */
 async function askRepeatedly(
@@ -82,13 +132,22 @@ async function askRepeatedly(
   return answers;
 }
 
-async function readReceipts(spine: Spine): Promise<readonly { at: number; classes: readonly number[] }[]> {
+interface Receipt {
+  readonly at: number;
+  readonly request: string;
+  readonly classes: readonly number[];
+}
+
+async function readReceipts(spine: Spine): Promise<readonly Receipt[]> {
   const rows = await asSuperuser<{ at: number; body: string }>(
     spine.database,
     `select ms(at) as at, body from audit_record where kind = 'release'`,
   );
   return rows.map((row) => {
-    const { passages } = JSON.parse(row.body) as { passages: readonly { class: number }[] };
-    return { at: row.at, classes: passages.map((passage) => passage.class) };
+    const { passages, request } = JSON.parse(row.body) as {
+      passages: readonly { class: number }[];
+      request: string;
+    };
+    return { at: row.at, request, classes: passages.map((passage) => passage.class) };
   });
 }

@@ -53,7 +53,7 @@ async function perform({ does, waits }: Step): Promise<string> {
   if (does !== 'release') return changePolicy(does, waits);
   const policy = await currentEpoch();
   await turns(waits);
-  const guard = { ...policy, documents: [] };
+  const guard = { ...policy, documents: [], revocable: test.admin.revocable };
   const { status } = await log.appendReceipt(
     test.tenant,
     'release',

@@ -145,12 +145,17 @@ describe('a receipt is not written when', () => {
 
   it('its guard is missing or malformed', async () => {
     const { incarnation, counter } = test.admin.epoch;
+    const { revocable } = test.admin;
     const guards = [
       {},
-      { guard: { incarnation, counter } },
-      { guard: { incarnation, documents: [] } },
-      { guard: { counter, documents: [] } },
-      { guard: { incarnation, counter, documents: [[]] } },
+      { guard: { incarnation, counter, revocable } },
+      { guard: { incarnation, documents: [], revocable } },
+      { guard: { counter, documents: [], revocable } },
+      { guard: { incarnation, counter, documents: [[]], revocable } },
+      { guard: { incarnation, counter, documents: [] } },
+      { guard: { incarnation, counter, documents: [], revocable: [] } },
+      { guard: { incarnation, counter, documents: [], revocable: { kind: 'user' } } },
+      { guard: { incarnation, counter, documents: [], revocable: [{ kind: 'user' }] } },
       { guard: false },
     ];
     const items = guards.map((part) => ({

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { BulkheadError } from '../../src/errors.ts';
-import { bearerToken, toIdentity } from '../../src/http/authenticate.ts';
+import { readAuthorization, toIdentity } from '../../src/http/authenticate.ts';
 import { type Line, readLines } from '../../src/http/ndjson.ts';
 import { problemHeaders, toProblem } from '../../src/http/problem.ts';
 import { type Refusal, RefusalLog } from '../../src/http/refusals.ts';
@@ -46,14 +46,19 @@ describe('a verified caller', () => {
 
 describe('the Authorization header', () => {
   it('is read whatever the case of its scheme', () => {
-    expect(bearerToken('bearer a.b.c')).toBe('a.b.c');
-    expect(bearerToken('BEARER  a.b.c ')).toBe('a.b.c');
+    expect(readAuthorization('bearer a.b.c')).toEqual({ scheme: 'Bearer', token: 'a.b.c' });
+    expect(readAuthorization('BEARER  a.b.c ')).toEqual({ scheme: 'Bearer', token: 'a.b.c' });
+    expect(readAuthorization('dpop a.b.c')).toEqual({ scheme: 'DPoP', token: 'a.b.c' });
   });
 
-  it.each([undefined, '', 'a.b.c', 'Basic a.b.c', 'Bearer', 'Bearer ', 'Bearer a b', 'XBearer a'])(
-    'of %j holds no token',
+  it('that was not sent leaves the question to the connection', () => {
+    expect(readAuthorization(undefined)).toEqual({ scheme: 'Bearer' });
+  });
+
+  it.each(['', 'a.b.c', 'Basic a.b.c', 'Bearer', 'Bearer ', 'Bearer a b', 'XBearer a'])(
+    'of %j is refused, and not as if it had not been sent',
     (header) => {
-      expect(() => bearerToken(header)).toThrow(expect.objectContaining({ code: 'missing_token' }));
+      expect(() => readAuthorization(header)).toThrow(expect.objectContaining({ code: 'missing_token' }));
     },
   );
 });

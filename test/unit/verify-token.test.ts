@@ -152,7 +152,7 @@ describe('the groups of a token', () => {
 
 describe('a signature', () => {
   it('is required: alg none is refused', async () => {
-    await expectInvalid(unsignedToken({ alg: 'none', typ: 'at+jwt' }, server.claims(), 'AAAA'), /algorithm/);
+    await expectInvalid(unsignedToken({ alg: 'none', typ: 'at+jwt' }, server.claims(), 'AAAA'), /signature/);
   });
 
   it.each(['', '.', '..'])('is required: a token that ends in "%s" instead is refused', async (end) => {
@@ -163,7 +163,7 @@ describe('a signature', () => {
   it('made by HS256 with the public key as its secret is refused', async () => {
     const input = unsignedToken({ alg: 'HS256', typ: 'at+jwt', kid: 'key-1' }, server.claims()).slice(0, -1);
     const forged = createHmac('sha256', JSON.stringify(key.publicJwk)).update(input).digest('base64url');
-    await expectInvalid(`${input}.${forged}`, /algorithm/);
+    await expectInvalid(`${input}.${forged}`, /signature/);
   });
 
   it('by another key under the same key id is refused', async () => {
@@ -171,7 +171,7 @@ describe('a signature', () => {
   });
 
   it('that is cut off is refused', async () => {
-    await expectInvalid((await server.sign(key)).slice(0, -6), /signature|malformed/);
+    await expectInvalid((await server.sign(key)).slice(0, -6), /signature/);
   });
 
   it('over other claims is refused', async () => {
@@ -191,7 +191,7 @@ describe('a signature', () => {
   it.each(['../../../dev/null', '/etc/passwd', 'http://evil.example/key', "key-1' or '1'='1", '__proto__'])(
     'under the key id %s is refused and looked up nowhere',
     async (kid) => {
-      await expectInvalid(await server.sign(await newKey(kid)), /does not publish/);
+      await expectInvalid(await server.sign(await newKey(kid)), /signature/);
       expect(server.requests).toEqual(['/jwks']);
     },
   );
@@ -203,7 +203,7 @@ describe('headers that bring their own key', () => {
     const forged = await newKey('evil');
     evil.published = [forged];
     const own = { jku: `${evil.url}/jwks`, x5u: `${evil.url}/x5u`, jwk: forged.publicJwk, x5c: ['MIIB'] };
-    await expectInvalid(await server.sign(forged, {}, own), /does not publish/);
+    await expectInvalid(await server.sign(forged, {}, own), /signature/);
     expect(await verifier.verify(await server.sign(key, {}, own))).toMatchObject({ id: 'anna.keller' });
     expect(evil.requests).toEqual([]);
     await evil.close();
@@ -213,13 +213,13 @@ describe('headers that bring their own key', () => {
     const [, payload, signature] = (await server.sign(key)).split('.');
     const header = { alg: 'ES256', typ: 'at+jwt', kid: 'key-1', crit: ['b64'], b64: true };
     const encoded = Buffer.from(JSON.stringify(header)).toString('base64url');
-    await expectInvalid(`${encoded}.${payload}.${signature}`, /crit/);
+    await expectInvalid(`${encoded}.${payload}.${signature}`, /signature/);
   });
 });
 
 describe('a claim', () => {
   it.each([
-    ['a wrong issuer', { iss: 'https://evil.example' }, /issuer/],
+    ['a wrong issuer', { iss: 'https://evil.example' }, /trusted here/],
     ['an issuer that differs by a slash', { iss: 'slash' }, /issuer/],
     ['an issuer that is a list', { iss: ['https://evil.example'] }, /issuer/],
     ['no issuer', { iss: undefined }, /issuer/],
@@ -326,10 +326,10 @@ describe('the key set', () => {
 
   it('is not fetched again for invented key ids within half a minute', async () => {
     const forged = await Promise.all(['x', 'y', 'z'].map(async (kid) => server.sign(await newKey(kid))));
-    for (const token of forged) await expectInvalid(token, /does not publish/);
+    for (const token of forged) await expectInvalid(token, /signature/);
     expect(server.requests).toHaveLength(1);
     now += 31_000;
-    for (const token of forged) await expectInvalid(token, /does not publish/);
+    for (const token of forged) await expectInvalid(token, /signature/);
     expect(server.requests).toHaveLength(2);
   });
 
@@ -369,7 +369,7 @@ describe('the key set', () => {
     await verifier.verify(token);
     server.published = [await newKey('key-2')];
     now += 10 * 60_000;
-    await expectInvalid(token, /does not publish/);
+    await expectInvalid(token, /signature/);
   });
 
   it('ends a withdrawn key at once when another token makes it be fetched', async () => {
@@ -380,7 +380,7 @@ describe('the key set', () => {
     server.published = [next];
     now += 31_000;
     await verifier.verify(await server.sign(next));
-    await expectInvalid(token, /does not publish/);
+    await expectInvalid(token, /signature/);
   });
 
   it('expires after ten minutes rather than being believed while the issuer is down', async () => {

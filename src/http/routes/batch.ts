@@ -1,4 +1,4 @@
-import { BulkheadError, toBulkheadError } from '../../errors.ts';
+import { BulkheadError, type ErrorCode, toBulkheadError } from '../../errors.ts';
 import type { IngestResult, Submission } from '../../ingest/submission.ts';
 import { type Log, summarizeError } from '../../telemetry/log.ts';
 import { mediaTypeOf } from '../body.ts';
@@ -6,6 +6,7 @@ import { newRoutes } from '../env.ts';
 import { type Line, type LineBounds, readLines } from '../ndjson.ts';
 import { batchResultView } from '../schemas.ts';
 import type { Caller, Services } from '../services.ts';
+import { type StreamWatch, watchCaller, whileHolding } from '../stream-watch.ts';
 import { parseSubmission, uploadBody, uploadView } from '../uploads.ts';
 import { present } from '../validation.ts';
 
@@ -28,7 +29,7 @@ const description = {
 /** Writes one line; nothing once the reader has gone. */
 type Emit = (line: object) => void;
 
-export function batchRoutes(services: Services, log: Log, bounds = BOUNDS) {
+export function batchRoutes(services: Services, log: Log, decideEveryMs?: number, bounds = BOUNDS) {
   const routes = newRoutes();
   // registered by hand: the body is a stream, which nothing may read before the handler does
   routes.openAPIRegistry.registerPath(description);
@@ -40,7 +41,8 @@ export function batchRoutes(services: Services, log: Log, bounds = BOUNDS) {
     const caller = c.get('caller');
     // rejects here, with a status of its own, when the caller may not send anything
     const results = await services.ingest.many(caller, parseLines(lines, output.emit));
-    void relay(results, output, caller, log);
+    const watch = watchCaller(services, caller, description.path, decideEveryMs);
+    void relay(whileHolding(endingWith(results, watch), watch), output, caller, log);
     return c.body(output.stream, 200, { 'content-type': 'application/x-ndjson' });
   });
   return routes;
@@ -91,6 +93,23 @@ function readLine(line: Line): Submission {
       ? 'The line is longer than 2 MB.'
       : 'A batch may have 10,000 lines; this line and those after it were not read.';
   throw new BulkheadError('payload_too_large', detail);
+}
+
+const CALLER_GONE: ReadonlySet<ErrorCode> = new Set([
+  'credential_revoked',
+  'subject_disabled',
+  'subject_unknown',
+]);
+
+/** A document that failed because of who sends it is looked into at once: nothing comes after it. */
+async function* endingWith(
+  results: AsyncIterable<IngestResult>,
+  { stillHolds }: StreamWatch,
+): AsyncGenerator<IngestResult> {
+  for await (const result of results) {
+    if (result.error !== undefined && CALLER_GONE.has(result.error.code)) await stillHolds();
+    yield result;
+  }
 }
 
 /** Never throws: the status has been sent, so what goes wrong now is the last line. */

@@ -6,6 +6,7 @@ import { newRoutes } from '../env.ts';
 import { jsonResponse } from '../openapi.ts';
 import { progressStream } from '../progress-stream.ts';
 import type { Services } from '../services.ts';
+import { watchCaller } from '../stream-watch.ts';
 import { issuesOf } from '../validation.ts';
 
 const status = createRoute({
@@ -35,7 +36,8 @@ const rotate = {
 } as const;
 
 /** For those who keep the keys. */
-export function encryptionRoutes({ maintenance }: Services, log: Log) {
+export function encryptionRoutes(services: Services, log: Log, decideEveryMs?: number) {
+  const { maintenance } = services;
   const routes = newRoutes().openapi(status, async (c) => {
     const caller = c.get('caller');
     return c.json({ request_id: caller.requestId, ...(await maintenance.encryption(caller)) }, 200);
@@ -52,7 +54,8 @@ export function encryptionRoutes({ maintenance }: Services, log: Log) {
     const { data_keys: dataKeys, term_keys: termKeys } = asked.data;
     // rejects here, with a status of its own, when the caller may not, or there is nothing to rotate
     const work = await maintenance.rotateKeys(caller, { dataKeys, termKeys });
-    return c.body(progressStream(work, caller.requestId, log), 200, {
+    const watch = watchCaller(services, caller, rotate.path, decideEveryMs);
+    return c.body(progressStream(work, { request: caller.requestId, log, watch }), 200, {
       'content-type': 'application/x-ndjson',
     });
   });

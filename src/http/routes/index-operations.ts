@@ -1,10 +1,12 @@
 import { createRoute, z } from '@hono/zod-openapi';
-import { BulkheadError, toBulkheadError } from '../../errors.ts';
-import { type Log, summarizeError } from '../../telemetry/log.ts';
+import { BulkheadError } from '../../errors.ts';
+import type { Log } from '../../telemetry/log.ts';
 import { newRoutes } from '../env.ts';
 import { calibrationLine, indexStatsView } from '../index-views.ts';
 import { jsonResponse } from '../openapi.ts';
-import type { CalibrationRun, Caller, Services } from '../services.ts';
+import { progressStream } from '../progress-stream.ts';
+import type { Services } from '../services.ts';
+import { watchCaller } from '../stream-watch.ts';
 import { issuesOf, queryInteger } from '../validation.ts';
 
 const stats = createRoute({
@@ -30,7 +32,7 @@ const calibrate = {
 } as const;
 
 /** What those who look after the index need. */
-export function indexRoutes(services: Services, log: Log) {
+export function indexRoutes(services: Services, log: Log, decideEveryMs?: number) {
   const routes = newRoutes().openapi(stats, async (c) => {
     const caller = c.get('caller');
     return c.json({ request_id: caller.requestId, ...(await services.maintenance.indexStats(caller)) }, 200);
@@ -42,7 +44,11 @@ export function indexRoutes(services: Services, log: Log) {
     const caller = c.get('caller');
     // rejects here, with a status of its own, when the caller may not, or there is nothing to calibrate
     const run = await services.maintenance.calibrate(caller, options);
-    return c.body(progressOf(run, caller, log), 200, { 'content-type': 'application/x-ndjson' });
+    const watch = watchCaller(services, caller, calibrate.path, decideEveryMs);
+    const toLine = (calibration: object) => ({ calibration });
+    return c.body(progressStream(run, { request: caller.requestId, log, watch, toLine }), 200, {
+      'content-type': 'application/x-ndjson',
+    });
   });
   return routes;
 }
@@ -57,31 +63,5 @@ function readQuery(queries: Readonly<Record<string, string[]>>): { readonly seco
   if (query.success) return query.data;
   throw new BulkheadError('invalid_request', 'A field of the query did not validate.', {
     issues: issuesOf(query.error),
-  });
-}
-
-/** It is not broken off with the connection: what was measured is stored, for whoever asks next. */
-function progressOf(run: CalibrationRun, caller: Caller, log: Log): ReadableStream<Uint8Array> {
-  const encoder = new TextEncoder();
-  let isRead = true;
-  return new ReadableStream({
-    start: (controller) => {
-      const emit = (line: z.infer<typeof calibrationLine>) => {
-        if (isRead) controller.enqueue(encoder.encode(`${JSON.stringify(line)}\n`));
-      };
-      run((done, total) => emit({ done, total }))
-        .then((calibration) => emit({ calibration }))
-        .catch((error: unknown) => {
-          log.error({ request_id: caller.requestId, error: summarizeError(error) }, 'calibration failed');
-          const { code, detail } = toBulkheadError(error);
-          emit({ error: { code, detail } });
-        })
-        .finally(() => {
-          if (isRead) controller.close();
-        });
-    },
-    cancel: () => {
-      isRead = false;
-    },
   });
 }

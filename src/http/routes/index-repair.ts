@@ -5,6 +5,7 @@ import { newRoutes } from '../env.ts';
 import { jsonBody, jsonResponse } from '../openapi.ts';
 import { progressLine, progressStream } from '../progress-stream.ts';
 import type { Services } from '../services.ts';
+import { watchCaller } from '../stream-watch.ts';
 
 const deadLetter = z.strictObject({
   document_id: z.uuid(),
@@ -54,7 +55,8 @@ const rebuild = {
 } as const;
 
 /** What those need who mend the index. */
-export function indexRepairRoutes({ maintenance }: Services, log: Log) {
+export function indexRepairRoutes(services: Services, log: Log, decideEveryMs?: number) {
+  const { maintenance } = services;
   const routes = newRoutes()
     .openapi(list, async (c) => {
       const caller = c.get('caller');
@@ -82,7 +84,8 @@ export function indexRepairRoutes({ maintenance }: Services, log: Log) {
     const caller = c.get('caller');
     // rejects here, with a status of its own, when the caller may not
     const work = await maintenance.rebuild(caller);
-    return c.body(progressStream(work, caller.requestId, log), 200, {
+    const watch = watchCaller(services, caller, rebuild.path, decideEveryMs);
+    return c.body(progressStream(work, { request: caller.requestId, log, watch }), 200, {
       'content-type': 'application/x-ndjson',
     });
   });

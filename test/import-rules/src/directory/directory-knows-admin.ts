@@ -1,0 +1,1 @@
+import '../retrieve/target.ts';

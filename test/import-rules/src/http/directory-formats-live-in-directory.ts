@@ -1,0 +1,1 @@
+import 'scim2-parse-filter';

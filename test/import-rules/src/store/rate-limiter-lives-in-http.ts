@@ -1,0 +1,1 @@
+import 'rate-limiter-flexible';

@@ -1,0 +1,256 @@
+/** CSV and LDIF files into the directory. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type ImportRequest, importDirectory } from '../../src/directory/import/import-directory.ts';
+import { parseLdif } from '../../src/directory/import/parse-ldif.ts';
+import { readCsv } from '../../src/directory/import/read-csv.ts';
+import { readLdif } from '../../src/directory/import/read-ldif.ts';
+import { directoryStatus } from '../../src/directory/status.ts';
+import { openTestAudit, type TestAudit } from '../helpers/audit.ts';
+import { asSuperuser } from '../helpers/policy-tables.ts';
+import { TEST_SCHEME } from '../helpers/tenant.ts';
+
+const CSV = `kind,id,display_name,email,active,groups
+group,all,Everybody,,,
+group,eng,Engineering,,,all
+user,ada,"Byron, Ada",ada@example.org,true,eng
+user,tom,Tom Brandt,,false,
+`;
+
+describe('CSV', () => {
+  it('is read by its header, whatever the order of the columns', () => {
+    const file = readCsv('id,display_name,kind,extra\r\nada,"Byron, ""Ada""",user,x\r\n');
+    expect(file.accounts).toEqual([
+      { id: 'ada', displayName: 'Byron, "Ada"', email: undefined, active: true },
+    ]);
+  });
+
+  it.each([
+    ['a group that is not there', 'kind,id,display_name,groups\nuser,a,A,nowhere'],
+    ['an id twice', 'kind,id,display_name\nuser,a,A\nuser,a,B'],
+    ['another kind', 'kind,id,display_name\nservice,a,A'],
+    ['no id', 'kind,id,display_name\nuser,,A'],
+    ['no column for names', 'kind,id\nuser,a'],
+    ['a row that is too long', 'kind,id,display_name\nuser,a,A,B'],
+    ['another word for active', 'kind,id,display_name,active\nuser,a,A,disabled'],
+  ])('with %s is refused', (_, text) => {
+    expect(() => readCsv(text)).toThrow(/invalid_request/);
+  });
+});
+
+const LDIF = `version: 1
+# a comment
+#  that is folded
+ and goes on
+dn: uid=ada,ou=people,dc=example
+objectClass: inetOrgPerson
+uid: ada
+cn:: ${Buffer.from('Ada Ünal').toString('base64')}
+mail: ada@exam
+ ple.org
+description:
+
+dn:: ${Buffer.from('uid=jürg,ou=people,dc=example').toString('base64')}
+objectClass: person
+uid: jürg
+cn: Jürg
+nsAccountLock: TRUE
+jpegPhoto:: /9j/4AAQ
+
+dn: cn=eng,ou=groups,dc=example
+objectClass: groupOfNames
+cn: eng
+member: UID=ada, ou=People , dc=example
+member: uid=jürg,ou=people,dc=example
+
+dn: cn=all,ou=groups,dc=example
+objectClass: groupOfNames
+cn: all
+member: cn=eng,ou=groups,dc=example
+`;
+
+describe('LDIF', () => {
+  it('is read with folded lines, base64, names as members and groups in groups', () => {
+    const file = readLdif(LDIF, {});
+    expect(file.accounts).toEqual([
+      { id: 'ada', displayName: 'Ada Ünal', email: 'ada@example.org', active: true },
+      { id: 'jürg', displayName: 'Jürg', email: undefined, active: false },
+    ]);
+    expect(file.memberships).toEqual([
+      { group: 'eng', kind: 'user', member: 'ada' },
+      { group: 'eng', kind: 'user', member: 'jürg' },
+      { group: 'all', kind: 'group', member: 'eng' },
+    ]);
+  });
+
+  it('never reads another file, however it is named', () => {
+    expect(() => parseLdif('dn: uid=a,dc=x\njpegPhoto:< file:///etc/passwd\n')).toThrow(/another file/);
+  });
+
+  it.each([
+    ['a change', 'dn: uid=a,dc=x\nchangetype: delete\n'],
+    ['an entry without a name', 'uid: a\n'],
+    ['a line that is none', 'dn: uid=a,dc=x\nnonsense\n'],
+    ['a value that is not base64', 'dn:: %%%\n'],
+  ])('with %s is refused', (_, text) => {
+    expect(() => parseLdif(text)).toThrow(/invalid_request/);
+  });
+
+  it('with a member that is not in the file is refused', () => {
+    expect(() => readLdif('dn: cn=g,dc=x\nobjectClass: group\ncn: g\nmember: uid=gone,dc=x\n', {})).toThrow(
+      /gone/,
+    );
+  });
+
+  it('of ten thousand people is read in less than a second', () => {
+    const people = Array.from(
+      { length: 10_000 },
+      (_, i) => `dn: uid=u${i},dc=x\nobjectClass: person\nuid: u${i}\ncn: U\n`,
+    );
+    const startedAt = performance.now();
+    expect(readLdif(people.join('\n'), {}).accounts).toHaveLength(10_000);
+    expect(performance.now() - startedAt).toBeLessThan(2_000);
+  });
+});
+
+describe('an import', () => {
+  let store: TestAudit;
+  beforeEach(async () => {
+    store = await openTestAudit();
+  });
+  afterEach(() => store.close());
+
+  const run = (content: string, more: Partial<ImportRequest> = {}, source = 'hr') =>
+    importDirectory(
+      {
+        database: store.database,
+        scheme: TEST_SCHEME,
+        audit: store.log,
+        provisioned: [{ tenant: 'meridian', source: 'entra' }],
+      },
+      { identity: rootIdentity, requestId: 'request' },
+      {
+        ...{ source, issuer: 'workforce', format: 'csv', content, dryRun: false, removeMissing: false },
+        ...{ allowRemovals: undefined, asOf: undefined },
+        ...more,
+      },
+    );
+  const rootIdentity = {
+    tenant: 'meridian',
+    user: 'user:workforce|root',
+    tokenGroups: [],
+    actor: undefined,
+    acr: undefined,
+    authTime: undefined,
+  };
+  const accounts = () =>
+    asSuperuser<{ key: string; status: string }>(
+      store.database,
+      `select p.key, a.status from directory_account a join principal p on p.id = a.principal_id where a.source = 'hr' order by p.key`,
+    );
+  const epoch = async () =>
+    (await asSuperuser<{ counter: number }>(store.database, 'select counter from policy_epoch'))[0]?.counter;
+
+  it('makes accounts, groups and memberships, and says so', async () => {
+    const report = await run(CSV);
+    expect(report).toMatchObject({
+      accounts: { added: 2, changed: 0, enabled: 0, disabled: 0 },
+      groups: { added: 2 },
+      memberships: { added: 2, removed: 0 },
+    });
+    expect(await accounts()).toEqual([
+      { key: 'user:workforce|ada', status: 'active' },
+      { key: 'user:workforce|tom', status: 'disabled' },
+    ]);
+    const kinds = await asSuperuser<{ kind: string }>(
+      store.database,
+      `select kind from audit_record where kind like 'directory.%' order by 1`,
+    );
+    expect(new Set(kinds.map(({ kind }) => kind))).toEqual(
+      new Set(['directory.principals', 'directory.members', 'directory.imported']),
+    );
+  });
+
+  it('of the same file again changes nothing and raises no epoch', async () => {
+    await run(CSV);
+    const before = await epoch();
+    expect(await run(CSV)).toMatchObject({
+      accounts: { added: 0, changed: 0 },
+      memberships: { added: 0, removed: 0 },
+      lines: [],
+    });
+    expect(await epoch()).toBe(before);
+  });
+
+  it('that is dry tells the same and changes nothing', async () => {
+    const dry = await run(CSV, { dryRun: true });
+    expect(await accounts()).toEqual([]);
+    expect(await run(CSV)).toEqual(dry);
+  });
+
+  it('disables who is missing only when told so, and takes them out of every group', async () => {
+    await run(CSV);
+    const without = CSV.replace(/user,ada.*\n/, '');
+    await run(without, { allowRemovals: 1 });
+    expect((await accounts())[0]?.status).toBe('active');
+    await run(without, { removeMissing: true, allowRemovals: 1 });
+    expect((await accounts())[0]?.status).toBe('disabled');
+    const left = await asSuperuser(
+      store.database,
+      `select 1 from membership m join principal p on p.id = m.member_id where p.key = 'user:workforce|ada'`,
+    );
+    expect(left).toEqual([]);
+  });
+
+  it('that would end more than a fifth is refused until somebody says how many', async () => {
+    await run(CSV);
+    const empty = 'kind,id,display_name\ngroup,all,Everybody\ngroup,eng,Engineering\n';
+    await expect(run(empty, { removeMissing: true })).rejects.toThrow(/conflict.*accounts/);
+    await expect(run(CSV.replace(',true,eng', ',false,eng'))).rejects.toThrow(/conflict.*accounts/);
+    await expect(run(empty)).rejects.toThrow(/conflict.*memberships/);
+    expect((await accounts())[0]?.status).toBe('active');
+    await run(empty, { removeMissing: true, allowRemovals: 2 });
+    expect((await accounts())[0]?.status).toBe('disabled');
+  });
+
+  it('leaves the accounts of another source alone', async () => {
+    await run(CSV);
+    await expect(run(CSV, {}, 'other')).rejects.toThrow(/conflict.*Another source/);
+  });
+
+  it('is refused for a source that a client provisions', async () => {
+    await expect(run(CSV, {}, 'entra')).rejects.toThrow(/conflict.*provisioning client/);
+  });
+
+  it('does not put its maker into a group', async () => {
+    const file = `kind,id,display_name,groups\ngroup,g,G,\nuser,root,Root,g\n`;
+    const [{ source } = { source: '' }] = await asSuperuser<{ source: string }>(
+      store.database,
+      `select a.source from directory_account a join principal p on p.id = a.principal_id where p.key = 'user:workforce|root'`,
+    );
+    await expect(run(file, {}, source)).rejects.toThrow(/separation_of_duties/);
+  });
+
+  it('says when the source was current, never in the future and never back', async () => {
+    const yesterday = Date.now() - 86_400_000;
+    await run(CSV, { asOf: yesterday });
+    const status = async () =>
+      (
+        await directoryStatus(
+          { database: store.database, scheme: TEST_SCHEME, audit: store.log },
+          { identity: rootIdentity, requestId: 'r' },
+        )
+      ).find(({ source }) => source === 'hr');
+    expect(await status()).toEqual({ source: 'hr', asOf: yesterday, accounts: 2, disabled: 1, groups: 2 });
+    await expect(run(CSV, { asOf: Date.now() + 60_000 })).rejects.toThrow(/future/);
+    await run(CSV);
+    await run(CSV, { asOf: yesterday });
+    expect((await status())?.asOf).toBeGreaterThan(yesterday);
+  });
+
+  it('is for who administers the root', async () => {
+    const identity = { ...rootIdentity, user: 'user:workforce|ada' };
+    await run(CSV);
+    const parts = { database: store.database, scheme: TEST_SCHEME, audit: store.log };
+    await expect(directoryStatus(parts, { identity, requestId: 'r' })).rejects.toThrow(/right_missing/);
+  });
+});
