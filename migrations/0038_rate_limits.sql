@@ -16,7 +16,8 @@ set local role bulkhead_kernel;
 set local search_path = bulkhead, public;
 
 -- Adds [{"key": text, "points": int, "remaining": ms}] and returns the totals in the same form. A window that has ended
--- begins anew with what is added. No process can lower a count, and none reads a key that it does not know.
+-- begins anew with what is added. No process can lower a count, and none reads a key that it does not know. Counts end far
+-- above any limit: one that no number holds would fail for whoever counts under that key next, and all else they tell.
 create function add_rate_counts(p_changes jsonb) returns json
 language plpgsql security definer set search_path = bulkhead, pg_temp as $$
 declare
@@ -28,12 +29,12 @@ begin
   end if;
   with added as (
     insert into rate_limit as l (key, points, ends_at)
-    select c.key, greatest(c.points, 0), v_now + make_interval(secs => least(greatest(c.remaining, 0), 86400000) / 1000.0)
+    select c.key, least(greatest(c.points, 0), 1000000000000), v_now + make_interval(secs => least(greatest(c.remaining, 0), 86400000) / 1000.0)
     from jsonb_to_recordset(p_changes) as c (key text, points bigint, remaining double precision)
     -- in one order everywhere, so that two processes never wait for each other
     order by c.key
     on conflict (key) do update set
-      points = case when l.ends_at <= v_now then excluded.points else l.points + excluded.points end,
+      points = case when l.ends_at <= v_now then excluded.points else least(l.points + excluded.points, 1000000000000000) end,
       ends_at = case when l.ends_at <= v_now then excluded.ends_at else l.ends_at end
     returning l.key, l.points, l.ends_at)
   select coalesce(json_agg(json_build_object('key', key, 'points', points,

@@ -9,6 +9,9 @@ create function ctx_principal_set() returns int4multirange language sql stable p
 create function ctx_actor_principal_set() returns int4multirange language sql stable parallel safe
   as $$ select nullif(current_setting('bulkhead.actor_principal_set', true), '')::int4multirange $$;
 
+revoke all on function ctx_principal_set, ctx_actor_principal_set from public;
+grant execute on function ctx_principal_set, ctx_actor_principal_set to bulkhead_retrieve;
+
 alter policy retrieve_entry on entry using (
   tenant_id = (select ctx_tenant())
   and (principal_id <@ (select ctx_principal_set())

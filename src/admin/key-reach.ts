@@ -1,11 +1,12 @@
 /** What a key would let its maker read and do: the rules of separation-of-duties.ts, put to a key. */
 import { BulkheadError, isBulkheadError } from '../errors.ts';
-import type { ClassId } from '../policy/ids.ts';
+import type { ClassId, Instant } from '../policy/ids.ts';
 import { parsePrincipal } from '../policy/principal.ts';
 import { ApiKeys, classesWithin, KEY_ISSUER } from '../store/api-keys.ts';
 import { type Authority, authorize, type CallerIdentity } from '../store/authority.ts';
+import type { Work } from '../store/database.ts';
 import { newlyIssued } from '../store/revocable.ts';
-import { groupsAround, requireCredentialRight } from '../store/rights.ts';
+import { boundariesOf, groupsAround, principalsNow, requireCredentialRight } from '../store/rights.ts';
 import { CREDENTIAL_RIGHTS, type CredentialRight } from '../store/session-context.ts';
 import { readVisibleSet } from '../store/visible-set.ts';
 import type { AdminParts, Changer } from './change.ts';
@@ -36,7 +37,7 @@ export interface KeyUse {
   readonly rights: readonly CredentialRight[];
   /** Absent: only its rights limit the key. */
   readonly limits: KeyLimits | undefined;
-  /** Whether it would read, now, what its maker may not, however strongly they sign in. */
+  /** Whether it would read, now or later, what its maker may not, however strongly they sign in. */
   readonly readsMore: boolean;
 }
 
@@ -56,7 +57,8 @@ export async function locateKeyUse(
   for (const right of rights) requireCredentialRight(maker.context, right);
   const limits = limitsOf(parts, wanted);
   const service = await serviceOf(parts, identity, wanted.service);
-  const readsMore = rights.includes('read') && (await gains(parts, maker, service, limits)).length > 0;
+  const readsMore =
+    rights.includes('read') && (await gains(parts, maker, identity, service, limits)).length > 0;
   return { service: service.subject.user, rights, limits, readsMore };
 }
 
@@ -96,20 +98,58 @@ async function serviceOf(
   }
 }
 
-/** Classes that the key reads and its maker does not, both as if signed in as strongly as any level asks. */
+/** Beyond it nothing is compared, and no key made. */
+const MOST_BOUNDARIES = 100;
+
+/**
+ * Classes that the key reads and its maker does not, both as if signed in as strongly as any level asks: now, or from any
+ * later instant on at which something of theirs begins or ends.
+ */
 async function gains(
-  { database, scheme }: AdminParts,
+  parts: AdminParts,
   maker: Authority,
+  { tokenGroups }: CallerIdentity,
   service: Authority,
   limits: KeyLimits | undefined,
 ): Promise<readonly ClassId[]> {
+  const { database } = parts;
+  const within = <T>(now: Instant, work: (trx: Work) => Promise<T>) =>
+    database.unitOfWork('admin', { ...maker.context, now }, work);
+  const ofToken = tokenGroups === 'unknown' ? [] : tokenGroups;
+  const later = await within(maker.now, async (trx) =>
+    boundariesOf(
+      trx,
+      await groupsAround(trx, [...maker.subject.user.principals, ...service.subject.user.principals]),
+    ),
+  );
+  if (later.length > MOST_BOUNDARIES)
+    throw new BulkheadError(
+      'conflict',
+      'Too much of what you or the service may read begins or ends at times of its own. Make a key that does not read.',
+    );
+  for (const now of [maker.now, ...later]) {
+    const own = await readAt(parts, maker, ofToken, now);
+    const more = [...(await readAt(parts, service, [], now))].filter((id) => !own.has(id));
+    const found =
+      limits && more.length > 0 ? await within(now, (trx) => classesWithin(trx, more, limits)) : more;
+    if (found.length > 0) return found;
+  }
+  return [];
+}
+
+async function readAt(
+  { database, scheme }: AdminParts,
+  { subject, context }: Authority,
+  ofToken: readonly string[],
+  now: Instant,
+): Promise<ReadonlySet<ClassId>> {
   const maxRank = Math.max(...scheme.levels.map(({ rank }) => rank));
-  const read = (authority: Authority) =>
-    readVisibleSet(database, { ...authority.context, maxRank }, undefined, 'admin');
-  const [own, theirs] = [await read(maker), await read(service)];
-  const more = [...theirs.ranks.keys()].filter((id) => !own.ranks.has(id));
-  if (limits === undefined || more.length === 0) return more;
-  return database.unitOfWork('admin', maker.context, (trx) => classesWithin(trx, more, limits));
+  const keys = [subject.user.name, 'everyone', ...ofToken];
+  const principals = await database.unitOfWork('admin', { ...context, now }, (trx) =>
+    principalsNow(trx, keys),
+  );
+  const at = { ...context, principals, maxRank, now };
+  return new Set((await readVisibleSet(database, at, undefined, 'admin')).ranks.keys());
 }
 
 /** @throws OwnRaise when the key would give its maker what they do not have */

@@ -4,28 +4,32 @@ import { readWitnesses } from '../audit/witnesses.ts';
 import { BulkheadError } from '../errors.ts';
 import type { Services } from '../http/services.ts';
 import { type Core, now, type Parts } from './core.ts';
-import { MinuteBudget } from './minute-budget.ts';
+import { TenantBudgets } from './minute-budget.ts';
 import { need } from './need.ts';
 
 /** Failed sign-ins cost a stranger nothing, so their records are bounded. */
 const FAILED_SIGN_INS_PER_MINUTE = 20;
 
-/** The log for its auditors, and the events that no other part records. */
+/**
+ * The log for its auditors, and the events that no other part records.
+ * @param onlyTenant whose log a refusal of nobody known belongs to; absent where there are several
+ */
 export function auditService(
   parts: Parts,
   tenantOfIssuer: (issuer: string) => string | undefined,
+  onlyTenant: string | undefined,
 ): Services['audit'] {
-  const failures = new MinuteBudget(FAILED_SIGN_INS_PER_MINUTE, now);
+  const failures = new TenantBudgets(FAILED_SIGN_INS_PER_MINUTE, now);
   return {
     list: async (auditor, query) => queryAudit(auditParts(parts), auditor, query),
     verify: async (auditor) => {
       const others = await readWitnesses(join(parts.config.dataFolder, 'witnesses'));
       return verifyAudit({ ...auditParts(parts), others }, auditor);
     },
-    refused: async ({ tenant, ...refusal }) => {
+    refused: async ({ tenant = onlyTenant, ...refusal }) => {
       const { audit, tenants } = recording(parts);
       const id = tenant === undefined ? undefined : await tenants.find(tenant);
-      // without a tenant there is no chain that the refusal belongs to; the access log has it
+      // of several tenants nobody knows whose chain it belongs to; the access log has it
       if (id !== undefined) await audit.appendEvent(id, 'request.refused', refusal);
     },
     signIn: async (event) => recordSignIn(recording(parts), tenantOfIssuer, failures, event),
@@ -51,13 +55,13 @@ function recording({ audit, tenants }: Parts): Recording {
 async function recordSignIn(
   { audit, tenants }: Recording,
   tenantOfIssuer: (issuer: string) => string | undefined,
-  failures: MinuteBudget,
+  failures: TenantBudgets,
   event: Parameters<Services['audit']['signIn']>[0],
 ): Promise<void> {
   if (event.kind === 'failed') {
     const tenant = event.issuer === null ? undefined : tenantOfIssuer(event.issuer);
     const id = tenant === undefined ? undefined : await tenants.find(tenant);
-    const count = id === undefined ? 0 : failures.take();
+    const count = id === undefined ? 0 : failures.take(String(id));
     if (id === undefined || count === 0) return;
     const { issuer, code, requestId } = event;
     await audit.appendEvent(id, 'signin.failed', {

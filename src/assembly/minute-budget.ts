@@ -30,3 +30,20 @@ export class MinuteBudget {
     return count;
   }
 }
+
+/** A budget for each tenant: a flood at one hides nothing of another, and is not counted there. */
+export class TenantBudgets {
+  readonly #budgets = new Map<string, MinuteBudget>();
+  readonly #newBudget: () => MinuteBudget;
+
+  constructor(perMinute: number, now: () => number) {
+    this.#newBudget = () => new MinuteBudget(perMinute, now);
+  }
+
+  /** @param tenant one that there is: their number bounds what is kept */
+  take(tenant: string): number {
+    const budget = this.#budgets.get(tenant) ?? this.#newBudget();
+    this.#budgets.set(tenant, budget);
+    return budget.take();
+  }
+}

@@ -2,6 +2,7 @@ import type { Config } from '../config/config.ts';
 import { createApiKeys } from '../identity/api-keys.ts';
 import { createAuthenticator } from '../identity/authenticate-credentials.ts';
 import type { ApiKeyVerifier, Authenticator } from '../identity/credentials.ts';
+import { PROOF_LIFETIME_MS } from '../identity/dpop.ts';
 import { MemoryReplayStore, type ReplayStore } from '../identity/replay-store.ts';
 import type { Database } from '../store/database.ts';
 import { UsedProofs } from '../store/used-proofs.ts';
@@ -21,7 +22,7 @@ export function openAuthenticator(
     identity &&
     createAuthenticator({
       tokens: identity.verifier,
-      replays: replayStore(config, database),
+      replays: replayStore(config, database, now()),
       apiKeys: apiKeysOf(parts),
       certificates: identity.certificates,
       now,
@@ -40,7 +41,8 @@ function apiKeysOf({ config, database, log }: Parts): ApiKeyVerifier | undefined
 }
 
 /** One memory is enough where there is one process: the embedded store is locked to it. */
-function replayStore({ role, database: server }: Config, database: Database): ReplayStore {
-  if (server === undefined || role === 'indexer') return new MemoryReplayStore();
+function replayStore({ role, database: server }: Config, database: Database, startedAt: number): ReplayStore {
+  if (server === undefined || role === 'indexer')
+    return MemoryReplayStore.since(startedAt, PROOF_LIFETIME_MS);
   return new UsedProofs(database, role === 'all' ? 'retrieve' : role);
 }

@@ -43,6 +43,7 @@ export function createServices(
     // of a failed sign-in with an issuer of several tenants nobody knows whose it was
     return others.length === 0 ? tenant : undefined;
   };
+  const [onlyTenant, ...otherTenants] = new Set(profiles.flatMap(tenantsOf));
   const retrieving = () => need(parts.retrieve, 'retrieval');
   return {
     ...openAuthenticator(parts, identity, now),
@@ -56,7 +57,7 @@ export function createServices(
     admin: adminService(parts),
     explain: async (caller, question) => explain(need(parts.admin, 'policy'), caller, question),
     decisions: decisionService(() => need(parts.admin, 'policy'), parts.config.authzen),
-    audit: auditService(parts, tenantOfIssuer),
+    audit: auditService(parts, tenantOfIssuer, otherTenants.length === 0 ? onlyTenant : undefined),
     ...directoryServices(parts),
     maintenance: maintenanceService(parts, onReembedProgress),
     ...signalService(parts),

@@ -21,7 +21,8 @@ export function sessionEnding(parts: EndingParts): SessionEnding {
       if (id !== undefined) await endSessions(database, id, { sessions: [session], users: [] }, SIGNED_OUT);
     },
     endAtProvider: async (notice, ended, requestId) => {
-      const tenants = ended.length > 0 ? new Set(ended.map(({ tenant }) => tenant)) : notice.tenants;
+      // of an issuer with several tenants a program may hold tokens of the session in another than the browser was in
+      const tenants = new Set([...notice.tenants, ...ended.map(({ tenant }) => tenant)]);
       for (const tenant of tenants) {
         const id = await idOf(tenant);
         const here = ended.filter((session) => session.tenant === tenant);

@@ -5,7 +5,7 @@ import type { Services } from '../http/services.ts';
 import { SecurityEventRefused } from '../identity/security-event-refusal.ts';
 import { createSecurityEventVerifier, type SecurityEventVerifier } from '../identity/security-events.ts';
 import { now, type Parts } from './core.ts';
-import { MinuteBudget } from './minute-budget.ts';
+import { TenantBudgets } from './minute-budget.ts';
 import { need } from './need.ts';
 
 /** Refused events cost a stranger nothing, so their records are bounded. */
@@ -28,7 +28,7 @@ export function receiverOf(
   verifier: SecurityEventVerifier,
   clock: () => number,
 ): NonNullable<Services['securityEvents']> {
-  const refusals = new MinuteBudget(REFUSALS_PER_MINUTE, clock);
+  const refusals = new TenantBudgets(REFUSALS_PER_MINUTE, clock);
   return {
     async receive({ token, authorization, requestId }) {
       try {
@@ -52,13 +52,13 @@ async function tenantNamed({ tenants }: Receiving, name: string) {
 /** A token that names no stream is nobody's: the access log has it. */
 async function recordRefusal(
   { admin, tenants }: Receiving,
-  budget: MinuteBudget,
+  budget: TenantBudgets,
   { code, stream }: SecurityEventRefused,
   request: string,
 ): Promise<void> {
   if (stream === undefined) return;
   const tenant = await need(tenants, 'tenants').find(stream.tenant);
-  const count = tenant === undefined ? 0 : budget.take();
+  const count = tenant === undefined ? 0 : budget.take(stream.tenant);
   if (tenant === undefined || count === 0) return;
   const body = { subject: null, actor: null, request, transmitter: stream.issuer, code, count };
   await need(admin, 'policy').audit.appendEvent(tenant, 'signal.refused', body);

@@ -25,7 +25,7 @@ export const PROOF_ALGORITHMS: readonly string[] = [
 const MAX_PROOF_LENGTH = 4_096;
 const MAX_JTI_LENGTH = 256;
 /** A proof is for one request: it is made just before, and clocks differ a little. */
-const MAX_AGE_MS = 60_000;
+export const PROOF_LIFETIME_MS = 60_000;
 const MAX_AHEAD_MS = 5_000;
 /** Members of a private or a symmetric key (RFC 7518 §6). */
 const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
@@ -56,11 +56,11 @@ export async function checkProof(
   const { payload, jwk } = await verifySignature(proof);
   checkRequest(payload, presented);
   const issuedAt = (payload.iat ?? 0) * 1000;
-  if (!(issuedAt > now - MAX_AGE_MS && issuedAt <= now + MAX_AHEAD_MS))
+  if (!(issuedAt > now - PROOF_LIFETIME_MS && issuedAt <= now + MAX_AHEAD_MS))
     throw badProof('The proof was not made just now.');
   if (!same(await calculateJwkThumbprint(jwk, 'sha256'), boundTo))
     throw badProof('The proof was made with another key than the token is bound to.');
-  const isNew = await replays.use(useOf(boundTo, payload), issuedAt + MAX_AGE_MS, now);
+  const isNew = await replays.use(useOf(boundTo, payload), issuedAt + PROOF_LIFETIME_MS, now);
   if (!isNew) throw badProof('The proof was used before.');
 }
 

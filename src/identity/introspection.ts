@@ -153,5 +153,8 @@ function checkAnswer(answer: Claims, { issuer, audience }: IssuerProfile): void 
   const type = typeof answer.token_type === 'string' ? answer.token_type.toLowerCase() : undefined;
   if (type !== 'bearer' && type !== 'dpop')
     throw refuse('The token is not an access token of the type this issuer sends.');
+  // RFC 9449 §6.2: which key it is bound to comes with it; without one nobody could be asked for its proof
+  if (type === 'dpop' && claim(answer, 'cnf') === undefined)
+    throw refuse('The token is bound to a key (DPoP), and its issuer does not say which.');
   if (![answer.aud].flat().includes(audience)) throw refuse('The token was issued for another audience.');
 }

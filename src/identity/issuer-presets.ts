@@ -117,8 +117,12 @@ const keycloak: Provider = {
     claims: { ...COMMON_CLAIMS, subject: 'sub', client: 'azp', service: 'azp', groups: 'groups' },
     groupSource: 'both',
   },
-  // a session note that only the login of a service account leaves
-  isService: (claims) => claims.client_id !== undefined && claims.client_id === claims.azp,
+  // a session note that only the login of a service account leaves; a mapper may write it into people's tokens too,
+  // which name the person or their session
+  isService: ({ client_id: client, azp, preferred_username: name, sid }) =>
+    typeof client === 'string' &&
+    client === azp &&
+    (name === undefined ? sid === undefined : name === `service-account-${client.toLowerCase()}`),
   refuses: (claims) =>
     claims.typ === 'Bearer' || claims.typ === 'DPoP'
       ? undefined

@@ -15,6 +15,8 @@ const UNKNOWN_KEY_MS = 60_000;
 const REMEMBERED_UNKNOWN_KEYS = 1_000;
 /** After a failed fetch nobody tries again for this long. */
 const FAILURE_COOLDOWN_MS = 5_000;
+/** Forced reloads come no closer together, so that between them there are keys for everybody else. */
+const RELOAD_DISTANCE_MS = 1_000;
 /** A failure that long ago says nothing about whether the issuer is down. */
 const KNOWN_DOWN_MS = 60_000;
 
@@ -67,6 +69,9 @@ class PublishedKeys implements KeySource {
   #generations = 0;
   /** Raised by each forced reload: what was asked for before it is not taken after it. */
   #epoch = 0;
+  /** Until a forced reload is over and the next may begin, and the one that then follows for all who asked meanwhile. */
+  #forced: Promise<void> | undefined;
+  #following: Promise<void> | undefined;
 
   constructor(profile: IssuerProfile, options: KeySourceOptions) {
     this.#profile = profile;
@@ -110,7 +115,25 @@ class PublishedKeys implements KeySource {
     }
   };
 
-  async reload(): Promise<void> {
+  reload(): Promise<void> {
+    if (this.#forced === undefined) return this.#force();
+    this.#following ??= this.#forced.then(() => {
+      this.#following = undefined;
+      return this.#force();
+    });
+    return this.#following;
+  }
+
+  #force(): Promise<void> {
+    const reloading = this.#reloadNow();
+    const pause = new Promise((resolve) => setTimeout(resolve, RELOAD_DISTANCE_MS).unref());
+    this.#forced = Promise.allSettled([reloading, pause]).then(() => {
+      this.#forced = undefined;
+    });
+    return reloading;
+  }
+
+  async #reloadNow(): Promise<void> {
     this.#epoch += 1;
     this.#keys = undefined;
     this.#pending = undefined;

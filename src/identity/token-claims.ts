@@ -92,7 +92,7 @@ export function readToken(
       authTime: instantClaim(claims, profile.claims.authTime, latest),
       expiresAt,
       tokenId,
-      revocable: revocablesOf(profile.name, instant(issuedAt), {
+      revocable: revocablesOf(profile.name, earliest(issuedAt, profile), {
         user: kind === 'user' ? [id] : [],
         session: sessionOf(claims, profile),
         client: [...new Set([client, ...actors])],
@@ -165,6 +165,14 @@ function rightsOf(claims: Claims, { scopes, claims: names }: IssuerProfile): Ver
   if (scopes === undefined) return undefined;
   const given = names.scope === undefined ? [] : scopeClaim(claims, names.scope);
   return new Set(given.flatMap((scope) => (Object.hasOwn(scopes, scope) ? (scopes[scope] ?? []) : [])));
+}
+
+/**
+ * When the token was issued at the earliest: an issuer whose clock is as far ahead as is tolerated dates its tokens past
+ * a revocation that comes after them.
+ */
+function earliest(issuedAt: number, { clockToleranceSeconds }: IssuerProfile): Instant {
+  return instant(issuedAt - clockToleranceSeconds * 1000);
 }
 
 type Ids = Readonly<Record<'user' | 'session' | 'client', readonly string[]>>;

@@ -67,11 +67,22 @@ export async function dropMemberships(trx: Work, pairs: Pairs): Promise<void> {
     where g.key = r."group" and p.key = r.member and m.group_id = g.id and m.member_id = p.id`.execute(trx);
 }
 
-/** Takes these accounts out of every group. Needs `administer` on the root. */
-export async function dropMembershipsOf(trx: Work, keys: readonly string[]): Promise<void> {
+/**
+ * Takes these principals out of every group, hand-made ones too, but for those of other sources that a deny reaches: who
+ * comes back under the same key is not rid of what a person denied them. Needs `administer` on the root, or the scope.
+ */
+export async function dropMembershipsOf(trx: Work, source: string, keys: readonly string[]): Promise<void> {
+  if (keys.length === 0) return;
   await sql`
-    delete from bulkhead.membership m using bulkhead.principal p
-    where p.id = m.member_id and p.key = any (${[...keys]}::text[])`.execute(trx);
+    with recursive above(id, first) as (
+      select m.group_id, m.group_id from bulkhead.membership m join bulkhead.principal p on p.id = m.member_id
+        where p.key = any (${[...keys]}::text[])
+      union select m.group_id, above.first from above join bulkhead.membership m on m.member_id = above.id)
+    delete from bulkhead.membership m using bulkhead.principal p, bulkhead.principal g
+    where p.id = m.member_id and p.key = any (${[...keys]}::text[]) and g.id = m.group_id
+      and (starts_with(g.key, ${`group:${source}|`}) or not exists (
+        select 1 from above join bulkhead.entry e on e.principal_id = above.id and e.effect = 'deny'
+        where above.first = m.group_id))`.execute(trx);
 }
 
 export interface SourceStatus {

@@ -2,6 +2,7 @@ import { type RawBuilder, sql } from 'kysely';
 import type { PrincipalId } from '../policy/ids.ts';
 import type { Work } from './database.ts';
 import { condition, type Filter, type FilterTarget, type Place } from './directory-filter.ts';
+import { dropMembershipsOf } from './directory-sources.ts';
 
 /** A group that a user is in: the group's own id, name, and whether directly. */
 export interface UserGroup {
@@ -125,9 +126,9 @@ export async function updateUser(trx: Work, id: string, fields: ScimUserFields):
     where id = ${id}`.execute(trx);
 }
 
-/** The SCIM id is gone for good; the principal stays, disabled by the caller and without memberships. */
-export async function removeUser(trx: Work, { id, principalId }: ScimUserRow): Promise<void> {
-  await sql`delete from bulkhead.membership where member_id = ${principalId}`.execute(trx);
+/** The SCIM id is gone for good; the principal stays, disabled by the caller and in no group that lets it in. */
+export async function removeUser(trx: Work, source: string, { id, principal }: ScimUserRow): Promise<void> {
+  await dropMembershipsOf(trx, source, [principal]);
   await sql`delete from bulkhead.scim_user where id = ${id}`.execute(trx);
 }
 

@@ -1,6 +1,13 @@
 import { sql } from 'kysely';
 import { BulkheadError } from '../errors.ts';
-import { type ClassId, classId, type PrincipalId, principalId } from '../policy/ids.ts';
+import {
+  type ClassId,
+  classId,
+  type Instant,
+  instant,
+  type PrincipalId,
+  principalId,
+} from '../policy/ids.ts';
 import type { Authority, CallerIdentity, PolicyEpoch } from './authority.ts';
 import type { Database, Work } from './database.ts';
 import type { CredentialRight } from './session-context.ts';
@@ -120,6 +127,25 @@ export async function principalsNow(trx: Work, keys: readonly string[]): Promise
         and bulkhead.valid_at(m.valid_from, m.valid_until, (select bulkhead.ctx_now())))
     select id from held`.execute(trx);
   return new Set(rows.map((row) => principalId(row.id)));
+}
+
+/**
+ * When, later than now, an entry, a clearance or a membership of one of the principals begins or ends.
+ * @param principals with every group around them
+ */
+export async function boundariesOf(
+  trx: Work,
+  principals: ReadonlySet<PrincipalId>,
+): Promise<readonly Instant[]> {
+  const ids = sql`any (${[...principals]}::int[])`;
+  const { rows } = await sql<{ at: number }>`
+    select distinct bulkhead.ms(at) as at from (
+      select valid_from, valid_until from bulkhead.entry where principal_id = ${ids}
+      union all select valid_from, valid_until from bulkhead.clearance where principal_id = ${ids}
+      union all select valid_from, valid_until from bulkhead.membership where member_id = ${ids}) v,
+      lateral (values (v.valid_from), (v.valid_until)) b (at)
+    where at > (select bulkhead.ctx_now()) order by 1`.execute(trx);
+  return rows.map(({ at }) => instant(at));
 }
 
 /** The bindings of a principal. */

@@ -71,4 +71,17 @@ describe('an installation with one provider', () => {
     );
     expect(JSON.parse(ended?.body ?? '{}')).toMatchObject({ subject: 'user:corp|anna', sessions: 1 });
   });
+
+  it('records in its one tenant who was refused without being known', async () => {
+    for (const headers of [{}, { authorization: 'Bearer eyJhbGciOiJub25lIn0.e30.' }])
+      expect((await fetch(new URL('/v1/documents', url), { headers })).status).toBe(401);
+    const refused = await asSuperuser<{ body: string }>(
+      bulkhead.parts.database,
+      "select body from audit_record where kind = 'request.refused' order by seq",
+    );
+    expect(refused.map(({ body }) => JSON.parse(body))).toMatchObject([
+      { subject: null, code: 'missing_token', status: 401, route: '/v1/documents' },
+      { subject: null, code: 'invalid_token', status: 401, route: '/v1/documents' },
+    ]);
+  });
 });

@@ -386,3 +386,14 @@ describe('a provider', () => {
     expect((await firm.signIn('anna', 'pwd', browser)).home.body).toContain('Kept over a failure?');
   });
 });
+
+// the last: what is kept for strangers is used up for a minute
+describe('strangers who ask for pages without end', () => {
+  it('keep nobody from signing in', async () => {
+    for (let i = 0; i < 420; i += 20) {
+      const pages = Array.from({ length: 20 }, () => fetch(firm.at('/ask?id=x'), { redirect: 'manual' }));
+      expect((await Promise.all(pages)).every(({ status }) => status === 303)).toBe(true);
+    }
+    expect((await firm.signIn()).home.body).toContain('Sign out');
+  });
+});

@@ -254,6 +254,14 @@ describe('the client itself', () => {
     expect((await app.scim('GET', `/Groups/${outer}`)).json.members).toBeUndefined();
   });
 
+  it('does not delete a group that it is in: it may be denied something there', async () => {
+    const id = await app.group('Holds the client');
+    const group = encodeURIComponent(`group:entra|${id}`);
+    await app.ask('root', 'POST', `/v1/principals/${group}/members`, { member: 'service:workforce|agent' });
+    expect((await app.scim('DELETE', `/Groups/${id}`)).status).toBe(403);
+    expect((await app.scim('GET', `/Groups/${id}`)).status).toBe(200);
+  });
+
   it('is not asked who it is', async () => {
     expect((await app.scim('GET', '/Me')).status).toBe(501);
   });

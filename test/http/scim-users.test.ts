@@ -127,6 +127,73 @@ describe('a SCIM user', () => {
     expect(alerts.length).toBeGreaterThan(0);
   });
 
+  it('that comes back is still in the groups of others that a deny reaches', async () => {
+    const person = 'user:partners|oid-denied@example.org';
+    const first = await app.user('denied@example.org');
+    const within = (group: string, member: string) =>
+      app.ask('root', 'POST', `/v1/principals/${encodeURIComponent(group)}/members`, { member });
+    for (const group of ['group:manual|club', 'group:manual|suspended', 'group:manual|walled'])
+      await app.ask('root', 'POST', '/v1/principals', { principal: group, display_name: group });
+    await within('group:manual|club', person);
+    await within('group:manual|suspended', person);
+    await within('group:manual|walled', 'group:manual|suspended');
+    await app.rows(`insert into entry (tenant_id, class_id, principal_id, effect)
+      select c.tenant_id, c.id, p.id, 'deny' from access_class c, principal p where c.path = '/open' and p.key = 'group:manual|walled'`);
+    expect((await app.scim('DELETE', `/Users/${first}`)).status).toBe(204);
+    await app.user('denied@example.org');
+    const groups = await app.rows(`select g.key from membership m join principal g on g.id = m.group_id
+      join principal p on p.id = m.member_id where p.key = '${person}'`);
+    expect(groups).toEqual([{ key: 'group:manual|suspended' }]);
+  });
+
+  describe('that was disabled here', () => {
+    const replace = (path: string, value: unknown) => ({ Operations: [{ op: 'replace', path, value }] });
+    const whole = (name: string) => ({ userName: name, externalId: `oid-${name}`, displayName: 'Renamed' });
+    const statusOf = async (key: string) =>
+      (
+        await app.rows<{ status: string }>(`select a.status from directory_account a
+          join principal p on p.id = a.principal_id where p.key = '${key}'`)
+      )[0]?.status;
+
+    it.each([
+      ['a patch of its name', (id: string) => patch(id, replace('displayName', 'Renamed').Operations)],
+      ['a whole new version', (id: string, name: string) => app.scim('PUT', `/Users/${id}`, whole(name))],
+      [
+        'taking it back and giving it again',
+        async (id: string) => {
+          await patch(id, replace('active', false).Operations);
+          return patch(id, replace('active', true).Operations);
+        },
+      ],
+      [
+        'deleting it and making it again',
+        async (id: string, name: string) => {
+          await app.scim('DELETE', `/Users/${id}`);
+          return app.scim('POST', '/Users', whole(name));
+        },
+      ],
+    ])('is not enabled by its source with %s, but by a person', async (way, change) => {
+      const name = `${way.replaceAll(' ', '-')}@example.org`;
+      const key = `user:partners|oid-${name}`;
+      const id = await app.user(name);
+      const path = `/v1/principals/${encodeURIComponent(key)}`;
+      await app.ask('root', 'PATCH', path, { status: 'disabled' });
+      expect((await change(id, name)).status).toBeLessThan(300);
+      expect(await statusOf(key)).toBe('disabled');
+      await app.ask('root', 'PATCH', path, { status: 'active' });
+      expect(await statusOf(key)).toBe('active');
+    });
+
+    it('after its source had done so is a person’s to enable too', async () => {
+      const id = await app.user('twice@example.org');
+      await patch(id, replace('active', false).Operations);
+      const key = 'user:partners|oid-twice@example.org';
+      await app.ask('root', 'PATCH', `/v1/principals/${encodeURIComponent(key)}`, { status: 'disabled' });
+      await patch(id, replace('active', true).Operations);
+      expect(await statusOf(key)).toBe('disabled');
+    });
+  });
+
   it('keeps its subject: another external id is another person', async () => {
     const id = await app.user('fixed@example.org');
     const answer = await patch(id, [{ op: 'replace', path: 'externalId', value: 'somebody-else' }]);

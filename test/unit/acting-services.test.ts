@@ -33,7 +33,9 @@ async function enforcers(name: string): Promise<readonly boolean[]> {
   const { identity, requestId } = firm.caller(name, 'agent');
   const document = firm.documents['/hr'];
   const { context } = await authorize(firm.database, 'retrieve', TEST_SCHEME, identity);
-  const [row] = [await firm.one<{ class: number }>(`select class_id as class from document where id = '${document}'`)];
+  const [row] = [
+    await firm.one<{ class: number }>(`select class_id as class from document where id = '${document}'`),
+  ];
   const { ranks } = await readVisibleSet(firm.database, context, undefined);
   const shown = await ReadableDocuments.as(firm.database, context).matching({});
   const read = readDocument({ ...firm.parts, sealer: undefined } as never, identity, { requestId, document });

@@ -401,6 +401,23 @@ describe('whoever makes a key', () => {
     await create({ ...agent, rights: ['ingest'] });
   });
 
+  it('comes to read nothing by it later either, when something of the service begins', async () => {
+    const validFrom = Date.now() + 3_600_000;
+    await grantClearance(parts, root(), { principal: service('bot'), ...HR });
+    const inHr = {
+      container: '/hr',
+      entry: { principal: service('bot'), effect: 'allow', validFrom },
+    } as const;
+    await grant(parts, root(), inHr);
+    await refusedAs(create(), 'effect');
+    await create({ containers: ['/open'] });
+    await createService(parts, root(), { principal: service('late'), displayName: 'Late' });
+    await addMember(parts, root(), { group: group('hr'), member: service('late'), validFrom });
+    await grantClearance(parts, root(), { principal: service('late'), ...HR });
+    await refusedAs(create({ service: service('late') }), 'effect');
+    await create({ service: service('late'), rights: ['ingest'] });
+  });
+
   it('comes to hold no right by it', async () => {
     await bindRole(parts, root(), { container: '/', principal: user('petra'), right: 'administer' });
     await bindRole(parts, root(), { container: '/hr', principal: service('bot'), right: 'ingest' });

@@ -32,6 +32,7 @@ describe('CSV', () => {
     ['no column for names', 'kind,id\nuser,a'],
     ['a row that is too long', 'kind,id,display_name\nuser,a,A,B'],
     ['another word for active', 'kind,id,display_name,active\nuser,a,A,disabled'],
+    ['a column twice', 'kind,id,display_name,active,Active\nuser,a,A,false,true'],
   ])('with %s is refused', (_, text) => {
     expect(() => readCsv(text)).toThrow(/invalid_request/);
   });
@@ -93,6 +94,21 @@ describe('LDIF', () => {
     ['a value that is not base64', 'dn:: %%%\n'],
   ])('with %s is refused', (_, text) => {
     expect(() => parseLdif(text)).toThrow(/invalid_request/);
+  });
+
+  it.each([
+    ['a member that is not UTF-8', `member:: ${Buffer.from('uid=jürg,dc=x', 'latin1').toString('base64')}`],
+    ['an unknown lock', 'nsAccountLock: yes'],
+    ['a control that is no number', 'userAccountControl: 514;disabled'],
+  ])('with %s is refused: who is left out of a deny, or let in, would not be noticed', (_, line) => {
+    const entry = `dn: cn=g,dc=x\nobjectClass: person\nobjectClass: group\nuid: g\ncn: g\n${line}\n`;
+    expect(() => readLdif(entry, {})).toThrow(/invalid_request/);
+  });
+
+  it('takes a lock for one whatever blanks are around it', () => {
+    const locked = (line: string) =>
+      readLdif(`dn: uid=a,dc=x\nobjectClass: person\nuid: a\ncn: A\n${line}\n`, {}).accounts[0]?.active;
+    expect(['nsAccountLock: TRUE ', 'userAccountControl: 514 '].map(locked)).toEqual([false, false]);
   });
 
   it('with a member that is not in the file is refused', () => {
@@ -228,6 +244,26 @@ describe('an import', () => {
       `select a.source from directory_account a join principal p on p.id = a.principal_id where p.key = 'user:workforce|root'`,
     );
     await expect(run(file, {}, source)).rejects.toThrow(/separation_of_duties/);
+  });
+
+  it('takes its maker out of no group by what it has no longer, hand-made ones included', async () => {
+    await run('kind,id,display_name\ngroup,staff,Staff\n');
+    await asSuperuser(
+      store.database,
+      `insert into principal (tenant_id, kind, key) select tenant_id, 'group', 'group:manual|walled' from principal
+         where key = 'user:workforce|root';
+       insert into membership (tenant_id, group_id, member_id) select g.tenant_id, g.id, m.id from principal g, principal m
+         where (g.key, m.key) in (('group:hr|staff', 'user:workforce|root'), ('group:manual|walled', 'group:hr|staff'))`,
+    );
+    const without = 'kind,id,display_name\ngroup,other,Other\n';
+    await expect(run(without, { removeMissing: true, allowRemovals: 9 })).rejects.toThrow(
+      /separation_of_duties/,
+    );
+    const held = await asSuperuser(
+      store.database,
+      `select 1 from membership m join principal g on g.id = m.group_id where g.key = 'group:manual|walled'`,
+    );
+    expect(held).toHaveLength(1);
   });
 
   it('says when the source was current, never in the future and never back', async () => {

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { BulkheadError } from '../../src/errors.ts';
 import { createAuthenticator } from '../../src/identity/authenticate-credentials.ts';
 import type { Authenticator, PresentedCredentials } from '../../src/identity/credentials.ts';
+import { PROOF_LIFETIME_MS } from '../../src/identity/dpop.ts';
 import { MemoryReplayStore, type ReplayStore } from '../../src/identity/replay-store.ts';
 import { createTokenVerifier } from '../../src/identity/verify-token.ts';
 import { UsedProofs } from '../../src/store/used-proofs.ts';
@@ -229,6 +230,16 @@ describe('the memory of used proofs', () => {
     expect(await store.use(id(1), now + 60_000, now)).toBe(false);
     await expect(store.use(id(3), now + 60_000, now)).rejects.toMatchObject({ status: 503 });
     expect(await store.use(id(3), now + 120_000, now + 61_000)).toBe(true);
+  });
+
+  it('that began anew takes no proof that the one before it may have seen', async () => {
+    const proof = await proofOf(holder, { token: bound, method: 'POST', url: URL_ASKED });
+    const before = authenticatorWith(new MemoryReplayStore());
+    await before.authenticate(present({ proof }));
+    now += 2_000;
+    authenticator = authenticatorWith(MemoryReplayStore.since(now, PROOF_LIFETIME_MS));
+    await expectBadProof(authenticator.authenticate(present({ proof })), /used before/);
+    await sent({ now: NOW_SECONDS + 2 });
   });
 
   it('that does not answer lets nobody in', async () => {

@@ -115,6 +115,7 @@ describe('an answer', () => {
     ['with a start that is to come', { nbf: Math.floor(Date.now() / 1000) + 60 }],
     ['about a refresh token', { token_type: undefined }],
     ['about a token of an unknown type', { token_type: 'mac' }],
+    ['about a token that is bound to a key, without the key', { token_type: 'DPoP' }],
     ['that names a user and nobody by id', { sub: undefined, username: 'anna.keller' }],
     ['without a client', { client_id: undefined }],
     ['that is active in a word', { active: 'true' }],

@@ -169,6 +169,26 @@ describe('an issuer that', () => {
 });
 
 describe('keys that an administrator has reloaded', () => {
+  it('over and over keep nobody else out, and cost the issuer a fetch a second', async () => {
+    const token = await known();
+    server.delayMs = 100;
+    const before = server.requests.length;
+    const reloads: Promise<unknown>[] = [];
+    const again = setInterval(() => reloads.push(verifier.reloadKeys('workforce').catch(() => {})), 20);
+    try {
+      const others = Array.from({ length: 5 }, async (_, i) => {
+        await new Promise((resolve) => setTimeout(resolve, 50 + 150 * i));
+        return (await verifier.verify(token)).id;
+      });
+      expect(await Promise.all(others)).toEqual(Array(5).fill('anna.keller'));
+    } finally {
+      clearInterval(again);
+    }
+    await Promise.all(reloads);
+    expect(reloads.length).toBeGreaterThan(20);
+    expect(server.requests.length - before).toBeLessThanOrEqual(3);
+  });
+
   it('end a withdrawn one at once, tokens verified earlier among it', async () => {
     const token = await known();
     const next = await newKey('key-2');

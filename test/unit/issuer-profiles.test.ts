@@ -182,6 +182,9 @@ describe('Keycloak', () => {
   it('tells a service account from a person who took its name', async () => {
     const service = { client_id: 'page', preferred_username: 'service-account-page', groups: undefined };
     expect(await callerOf('keycloak', service)).toMatchObject({ kind: 'service', id: 'page' });
+    // with a mapper that names the client in everybody's token, as RFC 9068 asks
+    for (const person of [{ client_id: 'page' }, { client_id: 'page', preferred_username: undefined }])
+      expect(await callerOf('keycloak', person)).toMatchObject({ kind: 'user', id: 'f3b0-anna' });
     const person = { preferred_username: 'service-account-page' };
     expect(await callerOf('keycloak', person)).toMatchObject({ kind: 'user', id: 'f3b0-anna' });
   });

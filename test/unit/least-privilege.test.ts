@@ -6,6 +6,7 @@ import { removeDocument } from '../../src/ingest/remove.ts';
 import { documentId } from '../../src/policy/ids.ts';
 import { openEmbedded } from '../../src/store/open-embedded.ts';
 import { markdown, openTestIngest, type TestIngest } from '../helpers/ingest.ts';
+import { asSuperuser } from '../helpers/policy-tables.ts';
 
 let test: TestIngest;
 let document: string;
@@ -145,5 +146,16 @@ describe('A document of the class on the left, moved by the role ingest to that 
     [{ entries: [['allow']] }, { entries: [['deny']] }],
   ])('gets there from %j to %j', async (from, to) => {
     await move(from, to);
+  });
+});
+
+describe('The schema', () => {
+  it('gives everybody nothing: each function says who may call it', async () => {
+    const open = await asSuperuser<{ name: string }>(
+      test.database,
+      `select p.proname as name from pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+       where p.pronamespace = 'bulkhead'::regnamespace and a.grantee = 0`,
+    );
+    expect(open).toEqual([]);
   });
 });

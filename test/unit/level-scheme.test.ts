@@ -95,7 +95,7 @@ beforeEach(async () => {
 
 describe('A replica that goes on while an admin process starts with other levels', () => {
   it('reads as its levels say until then', async () => {
-    await expect(read(replica(RUNNING))).rejects.toMatchObject({ code: 'not_found' });
+    await expect(read(replica(RUNNING))).rejects.toMatchObject({ code: 'step_up_required' });
     expect(await read(replica(RUNNING), 'mfa')).toEqual([SECRET]);
   });
 
@@ -107,7 +107,7 @@ describe('A replica that goes on while an admin process starts with other levels
         ...OTHER_LEVELS,
         detail: expect.stringMatching(/other levels than the installation.*Restart/),
       });
-    await expect(read(replica(SHORTER))).rejects.toMatchObject({ code: 'not_found' });
+    await expect(read(replica(SHORTER))).rejects.toMatchObject({ code: 'step_up_required' });
     expect(await read(replica(SHORTER), 'mfa')).toEqual([SECRET]);
   });
 

@@ -202,6 +202,16 @@ describe('Two processes', () => {
     await expect(add(1, 'user:workforce|anna')).rejects.toMatchObject({ sqlState: '23514' });
   });
 
+  it('cannot count so far that nobody else can count under the key', async () => {
+    const [key, other] = ['b'.repeat(22), 'c'.repeat(22)] as const;
+    const { sql } = await import('kysely');
+    const most = JSON.stringify([{ key, points: '9223372036854775807', remaining: 60_000 }]);
+    await database.statement('audit', undefined, sql`select bulkhead.add_rate_counts(${most}::text::jsonb)`);
+    const changes = [key, other].map((name) => ({ key: name, points: 1, remainingMs: 60_000 }));
+    const totals = await addRateCounts(database, 'retrieve', changes);
+    expect(totals.find((total) => total.key === other)).toMatchObject({ points: 1 });
+  });
+
   it('cannot look into the table that they count in', async () => {
     const { sql } = await import('kysely');
     await expect(

@@ -94,6 +94,14 @@ describe('an accepted token', () => {
     await expectInvalid(token, /expired/, tolerant);
   });
 
+  it('counts for revocations as issued when an issuer’s clock that is tolerated may have been', async () => {
+    const tolerant = verifierWith({ clockToleranceSeconds: 60 });
+    // issued now by a clock 50 seconds ahead; what is revoked a second later is revoked for this one too
+    const { revocable } = await tolerant.verify(await server.sign(key, { iat: NOW_SECONDS + 50 }));
+    expect(revocable?.map(({ kind }) => kind)).toEqual(['user', 'client']);
+    for (const { issuedAt } of revocable ?? []) expect(issuedAt).toBeLessThanOrEqual(now);
+  });
+
   it('keeps the claims of two issuers apart', async () => {
     const other = await IssuerServer.start();
     other.published = [await newKey('key-1')];

@@ -135,8 +135,8 @@ async function write({ trx }: Changer, source: string, plan: ImportPlan): Promis
     [...groups.added, ...groups.changed].map(({ key, displayName }) => ({ principal: key, displayName })),
   );
   await dropMemberships(trx, memberships.removed);
-  // hand-made groups too: a key that comes back later finds no memberships
-  await dropMembershipsOf(trx, [...accounts.missing, ...groups.removed]);
+  // hand-made groups too: a key that comes back later finds no membership that lets it in
+  await dropMembershipsOf(trx, source, [...accounts.missing, ...groups.removed]);
   await addMemberships(trx, memberships.added);
   const revocations = Revocations.within(trx);
   for (const { key } of accounts.disabled)

@@ -51,12 +51,16 @@ function readLine(line: string): { readonly name: string; readonly value: string
   return { name: name.toLowerCase(), value: sign === ':' ? decoded(name, value) : value };
 }
 
+/** A member or a lock that cannot be read would be one that is not there: somebody is left out of a deny, or let in. */
+const NEVER_LOST = new Set(['member', 'uniquemember', 'memberuid', 'nsaccountlock', 'useraccountcontrol']);
+
 /** What is not text, a photo, is of no use here and is let through as nothing. */
 function decoded(name: string, value: string): string {
   if (!/^[A-Za-z0-9+/]*={0,2}$/.test(value)) throw badLine(name, 'has a value that is not base64');
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(value, 'base64'));
   } catch {
+    if (NEVER_LOST.has(name)) throw badLine(name, 'has a value that is not UTF-8');
     return '';
   }
 }

@@ -50,7 +50,7 @@ function rowsOf(text: string): readonly Row[] {
   try {
     return parse(text, {
       bom: true,
-      columns: (header: string[]) => header.map((name) => name.trim().toLowerCase()),
+      columns: namesOf,
       skip_empty_lines: true,
       trim: true,
     }) as Row[];
@@ -58,6 +58,14 @@ function rowsOf(text: string): readonly Row[] {
     const message = error instanceof Error ? error.message : 'is not CSV';
     throw badFile([{ path: 'the file', message: `is not CSV: ${message.slice(0, 200)}` }]);
   }
+}
+
+/** Of two columns of one name only one would be read, and it might be the one that says less. */
+function namesOf(header: readonly string[]): string[] {
+  const names = header.map((name) => name.trim().toLowerCase());
+  const twice = names.find((name, i) => name !== '' && names.indexOf(name) < i);
+  if (twice !== undefined) throw new Error(`the column "${twice}" is there twice`);
+  return names;
 }
 
 function problemOf(row: Row): string | undefined {

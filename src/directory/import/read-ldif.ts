@@ -60,10 +60,18 @@ function idOf(record: LdifRecord, attribute: string): string {
   return id;
 }
 
-/** 389 Directory Server, then Active Directory; a directory that has neither says nothing. */
+/**
+ * 389 Directory Server, then Active Directory; a directory that has neither says nothing.
+ * @throws BulkheadError `invalid_request` for a word that is neither: it may mean that the account is locked
+ */
 function isActive(record: LdifRecord): boolean {
-  const control = Number(first(record, 'useraccountcontrol') ?? 0);
-  return first(record, 'nsaccountlock')?.toLowerCase() !== 'true' && (control & ACCOUNT_DISABLED) === 0;
+  const lock = first(record, 'nsaccountlock')?.trim().toLowerCase() ?? 'false';
+  const control = first(record, 'useraccountcontrol')?.trim() ?? '0';
+  if (lock !== 'true' && lock !== 'false')
+    throw badFile([{ path: record.dn, message: 'has an nsAccountLock other than true and false' }]);
+  if (!/^\d{1,10}$/.test(control))
+    throw badFile([{ path: record.dn, message: 'has a userAccountControl that is no number' }]);
+  return lock === 'false' && (Number(control) & ACCOUNT_DISABLED) === 0;
 }
 
 function membersOf(

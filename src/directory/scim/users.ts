@@ -118,9 +118,7 @@ function changeUser(
       throw badRequest('mutability', `"${binding.subjectAttribute}" is set once: it says who this is.`);
     if (await isUserNameTaken(trx, fields.userName, row.id)) throw taken('userName');
     await updateUser(trx, row.id, fields);
-    // who was disabled here, by a person or a signal, stays so whatever else of them changes
-    const wasRefused = row.active === true && (await findAccount(trx, row.principal))?.isActive !== true;
-    await writeAccount(trx, binding, row.principal, wasRefused ? { ...fields, active: false } : fields);
+    await writeAccount(trx, binding, row.principal, fields);
     if (row.active === true && fields.active !== true)
       await revokeIssued(trx, row.principal, 'deactivated by its source');
     const events = [changed(changer, binding, row, fields)];
@@ -128,7 +126,7 @@ function changeUser(
   });
 }
 
-/** The account is refused from now on, and is in no group. @throws ScimError `precondition_failed`; `not_found` */
+/** The account is refused from now on, and is in no group that lets it in. @throws ScimError `precondition_failed`; `not_found` */
 export function deleteUser(
   parts: ScimParts,
   caller: ScimCaller,
@@ -138,7 +136,7 @@ export function deleteUser(
   return changing(parts, caller, 'deleteUser', async (changer, binding): Promise<Outcome<void>> => {
     const row = await known(changer.trx, id);
     requireVersion(ifMatch, row.version);
-    await removeUser(changer.trx, row);
+    await removeUser(changer.trx, binding.source, row);
     await writeAccount(changer.trx, binding, row.principal, { ...row, active: false });
     await revokeIssued(changer.trx, row.principal, 'deleted by its source');
     const { principal } = row;
@@ -211,6 +209,7 @@ function principalOf(binding: ScimBinding, id: string, { externalId, userName }:
   return principal;
 }
 
+/** Whom a person or a signal disabled the database keeps disabled, whatever the source says (migration 0042). */
 function writeAccount(
   trx: Work,
   { source }: ScimBinding,

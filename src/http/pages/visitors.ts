@@ -72,8 +72,11 @@ const SIGN_IN = 'bulkhead-signin';
 const MINUTE_MS = 60_000;
 const SIGN_IN_MS = 10 * MINUTE_MS;
 const MAX_SIGN_INS = 5_000;
-/** Strangers begin sign-ins without end: this many a minute and process, and they must not push people's out. */
-const SIGN_INS_PER_MINUTE = 400;
+/**
+ * Strangers begin sign-ins without end: this many a minute and process, so that they do not push people's out. What is
+ * only kept for a sign-in that has not begun is counted apart: it takes no more than a request for any page.
+ */
+const MOST_PER_MINUTE = { begun: 400, kept: 90 } as const;
 const MAX_ASKED = 10;
 
 export class Visitors {
@@ -84,7 +87,7 @@ export class Visitors {
   readonly #https: boolean;
   /** Looked up once a request, whichever part of it asks. */
   readonly #seen = new WeakMap<Context, Promise<Session<Visit> | undefined>>();
-  #minute = { startedAt: 0, begun: 0 };
+  #minute = { startedAt: 0, begun: 0, kept: 0 };
 
   constructor(options: VisitorOptions) {
     const { now, randomBytes, sessionStore: store = new MemorySessionStore() } = options;
@@ -140,9 +143,16 @@ export class Visitors {
     return id === undefined ? undefined : (await this.#signIns.find(id))?.data;
   }
 
-  /** @throws BulkheadError `rate_limited` */
+  /**
+   * Without a sign-in it is what is kept until there is one; of too much of that nothing is kept, and nobody refused.
+   * @throws BulkheadError `rate_limited`
+   */
   async begin(c: Context<Env>, pending: PendingSignIn): Promise<void> {
-    this.#countSignIn();
+    const isBegun = pending.signIn !== undefined;
+    if (!this.#hasRoom(isBegun ? 'begun' : 'kept')) {
+      if (isBegun) throw this.#tooMany();
+      return;
+    }
     const { id } = await this.#signIns.rotate(this.#read(c, SIGN_IN), pending);
     this.#write(c, SIGN_IN, id);
   }
@@ -173,18 +183,17 @@ export class Visitors {
     this.#clear(c, SESSION);
   }
 
-  #countSignIn(): void {
+  #hasRoom(of: keyof typeof MOST_PER_MINUTE): boolean {
     const now = this.#options.now();
-    if (now - this.#minute.startedAt >= MINUTE_MS) this.#minute = { startedAt: now, begun: 0 };
-    this.#minute.begun += 1;
-    if (this.#minute.begun > SIGN_INS_PER_MINUTE)
-      throw new BulkheadError(
-        'rate_limited',
-        'Too many sign-ins were begun just now; please wait a minute.',
-        {
-          retryAfterSeconds: Math.ceil((this.#minute.startedAt + MINUTE_MS - now) / 1000),
-        },
-      );
+    if (now - this.#minute.startedAt >= MINUTE_MS) this.#minute = { startedAt: now, begun: 0, kept: 0 };
+    this.#minute[of] += 1;
+    return this.#minute[of] <= MOST_PER_MINUTE[of];
+  }
+
+  #tooMany(): BulkheadError {
+    const detail = 'Too many sign-ins were begun just now; please wait a minute.';
+    const retryAfterSeconds = Math.ceil((this.#minute.startedAt + MINUTE_MS - this.#options.now()) / 1000);
+    return new BulkheadError('rate_limited', detail, { retryAfterSeconds });
   }
 
   #read(c: Context<Env>, name: string): string | undefined {
