@@ -31,8 +31,8 @@ const HELP = `npm run bench:retrieve -- [options]
 Stores: DATABASE_URL (a superuser of a throw-away server) or Debian's PostgreSQL; QDRANT_URL (QDRANT_API_KEY) of a
 throw-away server, or QDRANT_BINARY, or qdrant on the PATH. Growth and revocation always start servers of their own.
 Checks of the third contestant: OPENFGA_BINARY, or openfga on the PATH, else memory. Data is kept in the folder
-bulkhead-bench of the temporary folder and used again; 200,000 chunks are loaded in about ten minutes, a million in an
-hour, on two cores.`;
+bulkhead-bench of the temporary folder and used again; 200,000 chunks are loaded in about eight minutes, a million in
+half an hour, on two cores.`;
 
 const { values: options } = parseArgs({
   options: {

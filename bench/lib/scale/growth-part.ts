@@ -19,7 +19,7 @@ import type { Section, Sizes } from './section.ts';
 import { fullSpec } from './spec.ts';
 
 const CHUNK_STEPS = [10_000, 100_000, 1_000_000];
-const CLASS_STEPS = [10, 1_000, 100_000];
+const CLASS_STEPS = [10, 100_000];
 const CLASS_CHUNKS = 100_000;
 
 export async function runGrowth(embedder: Embedder, size: Sizes): Promise<readonly Section[]> {
