@@ -145,9 +145,14 @@ $$;
 -- and that they made, and so have seen; and whoever made the key that they came with, p_keys, with the keys of those.
 create function held_principals(p_keys text[]) returns setof int
 language sql stable security definer set search_path = bulkhead, pg_temp as $$
-  with recursive held(id) as (
+  -- who made the keys, who made a key of whoever did, and so on
+  with recursive makers(id) as (
+    select k.created_by from api_key k where k.tenant_id = ctx_tenant() and k.id = any (p_keys)
+    union
+    select k.created_by from makers m join api_key k on k.service_id = m.id and k.tenant_id = ctx_tenant()),
+  held(id) as (
     (select p.id from principal p where p.id = any (ctx_principals()) and p.kind in ('user', 'service')
-     union select k.created_by from api_key k where k.tenant_id = ctx_tenant() and k.id = any (p_keys))
+     union select id from makers)
     union
     select v.id from held h join api_key k on k.created_by = h.id
       and k.tenant_id = ctx_tenant() and k.revoked_at is null and k.expires_at > ctx_now(),

@@ -149,7 +149,7 @@ export async function setContainerLabel(
       const own = toOwnLabel(parts.scheme, label);
       const change = await changeOf(changer, container, () => ({ label: own, level: label.level }));
       refuseNoLabel(change);
-      refuseOwnReach(parts.scheme, changer, change);
+      await refuseOwnReach(parts.scheme, changer, change);
       await Containers.within(changer.trx).setLabel(container.id, label.level, label.compartments);
       const before = { level: container.level, compartments: container.compartments };
       const body = { ...changer.by, container: container.path, document: null, ...label, before };
@@ -191,7 +191,7 @@ export async function setInherits(
     apply: async (changer, container): Promise<Outcome<void>> => {
       if (container.inherits === inherits) return { result: undefined, events: [] };
       const change = await changeOf(changer, container, () => ({ inherits }));
-      const alerts = alertsOfOwnReach(parts.scheme, changer, 'setInherits', change);
+      const alerts = await alertsOfOwnReach(parts.scheme, changer, 'setInherits', change);
       await Containers.within(changer.trx).setInherits(container.id, inherits);
       const body = { ...changer.by, container: path, inherits, before: container.inherits };
       const { tenant } = changer.authority.subject;

@@ -1,11 +1,16 @@
 /** Containers themselves: what there is, and new ones. Their labels and entries are in container-access.ts. */
+import type { ClassId } from '../policy/ids.ts';
+import type { LabelScheme } from '../policy/label.ts';
+import { classesAbove } from '../store/access-classes.ts';
 import { authorize } from '../store/authority.ts';
 import { Containers, type EntryRow, type ListedContainer } from '../store/containers.ts';
 import { type Right, rightMissing } from '../store/rights.ts';
 import { readVisibleSet } from '../store/visible-set.ts';
 import { type AdminCaller, type AdminParts, type Changer, makeChange, type Outcome } from './change.ts';
 import { entryAdded } from './events.ts';
+import { heldSubjects, refuseHeldGains } from './held-services.ts';
 import { type EntryInput, invalid, type LabelInput, readEntries, readLabel } from './input.ts';
+import { lookupIn } from './own-reach.ts';
 import { containerWithRight, findContainer, type KnownContainer, noContainer } from './reach.ts';
 import { refuseEntriesOfHeld, refuseOwnEntries } from './separation-of-duties.ts';
 
@@ -145,16 +150,31 @@ async function addContainer(
   const entries = await readEntries(trx, container.entries);
   refuseOwnEntries(authority.subject, [], entries, path);
   await refuseEntriesOfHeld(trx, authority, [], entries, path);
-  await Containers.within(trx).create(parent.id, { path, inherits, ...label, entries });
+  const created = await Containers.within(trx).create(parent.id, { path, inherits, ...label, entries });
+  await refuseGainsBelow(scheme, { trx, authority }, parent.id, created, path);
   const { tenant } = authority.subject;
-  const created = { ...by, container: path, inherits, ...label };
   return {
     result: undefined,
     events: [
-      { tenant, kind: 'container.created', body: created },
+      { tenant, kind: 'container.created', body: { ...by, container: path, inherits, ...label } },
       ...container.entries.map((entry) => entryAdded(tenant, by, path, entry)),
     ],
   };
+}
+
+/** What is empty opens what is put there next: the parent's readers are compared with those of the new container. */
+async function refuseGainsBelow(
+  scheme: LabelScheme,
+  { trx, authority }: Pick<Changer, 'trx' | 'authority'>,
+  parent: ClassId,
+  created: ClassId,
+  path: string,
+): Promise<void> {
+  const subjects = await heldSubjects(trx, authority);
+  if (subjects === undefined) return;
+  // the new container is below all that there was, so one look after the change tells both
+  const view = { subjects, lookup: lookupIn(await classesAbove(trx, created)) };
+  refuseHeldGains(scheme, authority.now, path, [view, view], [[parent, created]]);
 }
 
 const PATH = /^(\/[^/\p{Cc}]{1,120})+$/u;

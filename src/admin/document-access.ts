@@ -13,6 +13,7 @@ import {
 import { type DocumentPlace, findDocumentPlace, moveDocument } from '../store/document-access.ts';
 import { Principals } from '../store/principals.ts';
 import { type AdminCaller, type AdminParts, type Changer, makeChange, type Outcome } from './change.ts';
+import { heldSubjects, refuseHeldGains } from './held-services.ts';
 import { type EntryInput, interval, type LabelInput, readEntries, readLabel, toOwnLabel } from './input.ts';
 import { alertsOf, lookupIn } from './own-reach.ts';
 import { documentWithRight, noDocument } from './reach.ts';
@@ -48,7 +49,8 @@ export async function setDocumentAccess(
       };
       refuseOwnEntries(authority.subject, present.own.entries, wanted.entries, id);
       await refuseEntriesOfHeld(trx, authority, present.own.entries, wanted.entries, id);
-      const alerts = alertsOf(gainsOf(parts, changer, present, wanted), changer, 'setDocumentAccess', id);
+      const { gains, makersGain } = await gainsOf(parts, changer, present, wanted);
+      const alerts = alertsOf(gains, makersGain, changer, 'setDocumentAccess', id);
       await move(changer, present, wanted, 'grant');
       const after = await describeAccess(changer, wanted);
       const before = await describeAccess(changer, present.own);
@@ -79,7 +81,8 @@ export async function setDocumentLabel(
       const present = await presentAccess(changer, id);
       const wanted = { ...present.own, ...label };
       refuseNoLabel(parts, present, wanted);
-      if (gainsOf(parts, changer, present, wanted).length > 0) throw new OwnRaise('effect', id);
+      const { gains, makersGain } = await gainsOf(parts, changer, present, wanted);
+      if (gains.length > 0 || makersGain) throw new OwnRaise('effect', id);
       await move(changer, present, wanted, 'label');
       const before = { level: present.own.level, compartments: present.own.compartments };
       const body = { ...changer.by, container: present.place.containerPath, document: id, ...label, before };
@@ -120,12 +123,13 @@ async function move(
 /** An id that no class has: stands for the class that the document would get. */
 const WANTED = -1 as ClassId;
 
-function gainsOf(
+/** @throws OwnRaise when a service whose key the caller made comes to read what they do not read */
+async function gainsOf(
   { scheme }: AdminParts,
-  { authority }: Changer,
+  { trx, authority }: Changer,
   present: PresentAccess,
   wanted: OwnAccess,
-): readonly OwnGain[] {
+): Promise<{ readonly gains: readonly OwnGain[]; readonly makersGain: boolean }> {
   const { subject, now } = authority;
   const cls = {
     id: WANTED,
@@ -134,12 +138,28 @@ function gainsOf(
     label: toOwnLabel(scheme, wanted),
     entries: wanted.entries,
   };
-  const before = { subject, lookup: lookupIn(present.classes) };
-  const after = {
-    subject,
-    lookup: lookupIn(new Map<ClassId, AccessClass>([...present.classes, [WANTED, cls]])),
-  };
-  return ownGains(scheme, now, before, after, [[present.place.class, WANTED]]);
+  const [before, after] = [
+    lookupIn(present.classes),
+    lookupIn(new Map<ClassId, AccessClass>([...present.classes, [WANTED, cls]])),
+  ];
+  const { id, class: at } = present.place;
+  const gains = ownGains(scheme, now, { subject, lookup: before }, { subject, lookup: after }, [
+    [at, WANTED],
+  ]);
+  const subjects = await heldSubjects(trx, authority);
+  const makersGain =
+    subjects !== undefined &&
+    refuseHeldGains(
+      scheme,
+      now,
+      id,
+      [
+        { subjects, lookup: before },
+        { subjects, lookup: after },
+      ],
+      [[at, WANTED]],
+    );
+  return { gains, makersGain };
 }
 
 function refuseNoLabel({ scheme }: AdminParts, { place, classes }: PresentAccess, wanted: OwnAccess): void {

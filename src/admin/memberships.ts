@@ -10,6 +10,13 @@ import type { Work } from '../store/database.ts';
 import { type MembershipRow, Principals } from '../store/principals.ts';
 import { principalsNow, rootContainer } from '../store/rights.ts';
 import { type AdminCaller, type AdminParts, type Changer, makeChange, type Outcome } from './change.ts';
+import {
+  type HeldSubjects,
+  heldAfterwards,
+  heldSubjects,
+  placesOf,
+  refuseHeldGains,
+} from './held-services.ts';
 import { type Bounds, idOf, interval, invalid, knownPrincipals, readValidity } from './input.ts';
 import { inPlace, lookupIn } from './own-reach.ts';
 import { requireDirectoryRight } from './reach.ts';
@@ -93,9 +100,10 @@ async function changeMembers(
       const removed = present.filter((old) => !wanted.some((member) => isSame(old, member)));
       const own = await ownPrincipals(trx, authority);
       refuseOwn(own, 'membership', added);
+      const held = await heldSubjects(trx, authority);
       await write(trx, groupId, wanted, added, removed);
       if (removed.some(({ id }) => own.has(id)))
-        await refuseOwnRelease(parts, caller.identity, changer, group);
+        await refuseOwnRelease(parts, caller.identity, changer, group, held);
       const events = [
         ...removed.map((member) => eventOf(changer, 'membership.removed', group, member)),
         ...added.map((member) => eventOf(changer, 'membership.added', group, member)),
@@ -118,12 +126,17 @@ async function write(
   for (const { id, ...validity } of added) await principals.setMember(group, id, validity);
 }
 
-/** To leave a group that is denied something opens it. Asked of the memberships as they now are, uncommitted. */
+/**
+ * To leave a group that is denied something opens it, to oneself or to a service whose key one made. Asked of
+ * the memberships as they now are, uncommitted.
+ * @param held as they were before
+ */
 async function refuseOwnRelease(
   { scheme }: AdminParts,
   identity: CallerIdentity,
   { trx, authority }: Changer,
   group: string,
+  held: HeldSubjects | undefined,
 ): Promise<void> {
   const { subject, now } = authority;
   const classes = await classesBelow(trx, await rootContainer(trx));
@@ -132,6 +145,12 @@ async function refuseOwnRelease(
   const left = narrowed(subject, await principalsNow(trx, [identity.user, 'everyone', ...tokenGroups]));
   const gains = ownGains(scheme, now, { subject, lookup }, { subject: left, lookup }, inPlace(classes));
   if (gains.length > 0) throw new OwnRaise('effect', group);
+  if (held === undefined) return;
+  const views = [
+    { subjects: held, lookup },
+    { subjects: await heldAfterwards(trx, held), lookup },
+  ] as const;
+  if (refuseHeldGains(scheme, now, group, views, placesOf(classes))) throw new OwnRaise('effect', group);
 }
 
 function narrowed(subject: Subject, principals: ReadonlySet<PrincipalId>): Subject {

@@ -6,6 +6,7 @@ import type { LabelScheme } from '../policy/label.ts';
 import type { StoredClass } from '../store/access-classes.ts';
 import type { Changer } from './change.ts';
 import { ownReachAlert } from './events.ts';
+import { heldSubjects, placesOf, refuseHeldGains } from './held-services.ts';
 import { type OwnGain, OwnRaise, ownGains, type Placement } from './separation-of-duties.ts';
 
 /** A change of one container, with every class that it reaches. */
@@ -17,22 +18,44 @@ export interface SubtreeChange {
   readonly after: ReadonlyMap<ClassId, StoredClass>;
 }
 
-/** @throws OwnRaise when the change lets its maker read a document that they may not read now */
-export function refuseOwnReach(scheme: LabelScheme, changer: Changer, change: SubtreeChange): void {
+/** @throws OwnRaise when the change lets its maker, or who they can act as, read what they may not read now */
+export async function refuseOwnReach(
+  scheme: LabelScheme,
+  changer: Changer,
+  change: SubtreeChange,
+): Promise<void> {
   if (gainsOf(scheme, changer, change).length > 0) throw new OwnRaise('effect', change.path);
+  if (await heldGains(scheme, changer, change)) throw new OwnRaise('effect', change.path);
 }
 
 /**
  * An alert when the change lets its maker read more through an entry that names others too.
- * @throws OwnRaise when it is an entry that names their own account
+ * @throws OwnRaise when it is an entry that names their own account, or lets a service whose key they made read more
+ *   than they do
  */
-export function alertsOfOwnReach(
+export async function alertsOfOwnReach(
   scheme: LabelScheme,
   changer: Changer,
   operation: string,
   change: SubtreeChange,
-): readonly AuditEvent[] {
-  return alertsOf(gainsOf(scheme, changer, change), changer, operation, change.path);
+): Promise<readonly AuditEvent[]> {
+  const gains = gainsOf(scheme, changer, change);
+  const makersGain = await heldGains(scheme, changer, change);
+  return alertsOf(gains, makersGain, changer, operation, change.path);
+}
+
+async function heldGains(
+  scheme: LabelScheme,
+  { trx, authority }: Changer,
+  { path, before, after }: SubtreeChange,
+): Promise<boolean> {
+  const subjects = await heldSubjects(trx, authority);
+  if (subjects === undefined) return false;
+  const views = [
+    { subjects, lookup: lookupIn(before) },
+    { subjects, lookup: lookupIn(after) },
+  ] as const;
+  return refuseHeldGains(scheme, authority.now, path, views, placesOf(before));
 }
 
 function gainsOf(scheme: LabelScheme, { authority }: Changer, change: SubtreeChange): readonly OwnGain[] {
@@ -46,15 +69,17 @@ function gainsOf(scheme: LabelScheme, { authority }: Changer, change: SubtreeCha
   );
 }
 
+/** @param makersGain whether who made the key that the caller came with gains, too */
 export function alertsOf(
   gains: readonly OwnGain[],
+  makersGain: boolean,
   { authority, by }: Changer,
   operation: string,
   target: string,
 ): readonly AuditEvent[] {
   const { user, tenant } = { ...authority.subject };
   if (gains.some(({ through }) => through === user.principal)) throw new OwnRaise('entry', target);
-  return gains.length === 0 ? [] : [ownReachAlert(tenant, by, operation, target)];
+  return gains.length === 0 && !makersGain ? [] : [ownReachAlert(tenant, by, operation, target)];
 }
 
 export const lookupIn =

@@ -9,12 +9,13 @@
  *
  * By effect: no change of labels or memberships after which its maker reads a document, now or later, that they
  * could not read before, however strongly they sign in. Labels are the mandatory part of the policy, and whom a
- * loosening lets in must not be who loosens.
+ * loosening lets in must not be who loosens. The same of services whose key they made: held-services.ts.
  *
  * Entries that name groups or `everyone` are the discretionary part: opening a folder to one's department is
  * what the right `grant` is for, all its members see it happen, and a mistaken revocation must be undoable by
  * who made it. They are allowed, within a clearance that one cannot raise, and leave an alert when their maker
- * comes to read more by them.
+ * comes to read more by them. A service is no member who sees it happen: what lets one read, whose key the maker holds,
+ * beyond what the maker reads, is refused by entries too.
  */
 import { type ClassLookup, type Entry, lineage } from '../policy/access-class.ts';
 import { decide } from '../policy/decide.ts';
@@ -158,7 +159,7 @@ export function ownGains(
 }
 
 /** The user alone: an acting service only narrows, and its limits are not the user's to lean on. */
-function verdict(scheme: LabelScheme, { subject, lookup }: PolicyView, cls: ClassId, now: Instant) {
+export function verdict(scheme: LabelScheme, { subject, lookup }: PolicyView, cls: ClassId, now: Instant) {
   return decide({ subject: { ...subject, actor: undefined }, class: cls, lookup, scheme, now });
 }
 
