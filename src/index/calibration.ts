@@ -1,14 +1,16 @@
 /** From measurements to the constants that plans rest on. */
 import { z } from 'zod';
 import { fitNonNegative } from './fit.ts';
-import type {
-  Admission,
-  Calibration,
-  ExactCost,
-  FilterForm,
-  GraphOption,
-  PlanConstants,
-  SearchPlan,
+import {
+  type Admission,
+  type Calibration,
+  type ExactCost,
+  type FilterForm,
+  type GraphCost,
+  type GraphOption,
+  type PlanConstants,
+  type SearchPlan,
+  scarcity,
 } from './planner.ts';
 
 /** One drawn set of classes, searched in one way. */
@@ -79,9 +81,9 @@ function withoutNoise(options: readonly GraphOption[]): readonly GraphOption[] {
       ({ form, kind, beam }) =>
         form === option.form && beam <= option.beam && (kind === option.kind || kind === 'graph'),
     );
-    const base = Math.max(...cheaper.map(({ cost }) => cost.base));
-    const perItem = Math.max(...cheaper.map(({ cost }) => cost.perItem));
-    return { ...option, cost: { base, perItem } };
+    const most = (part: keyof GraphCost) => Math.max(...cheaper.map(({ cost }) => cost[part]));
+    const cost = { base: most('base'), perScarcity: most('perScarcity'), perItem: most('perItem') };
+    return { ...option, cost };
   });
 }
 
@@ -91,9 +93,9 @@ function graphOption(group: readonly Measurement[]): GraphOption | undefined {
   const admitted = admissions(group);
   if (plan === undefined || plan.mode.kind === 'exact' || admitted.length === 0) return undefined;
   const right = group.filter(isRight);
-  const rows = right.map((measurement) => [1, itemsOf(measurement, plan.form)]);
-  const [base = 0, perItem = 0] = fitNonNegative(rows, right.map(msOf));
-  return { ...plan.mode, form: plan.form, cost: { base, perItem }, admitted };
+  const rows = right.map((measurement) => [1, scarcity(measurement.chunks), itemsOf(measurement, plan.form)]);
+  const [base = 0, perScarcity = 0, perItem = 0] = fitNonNegative(rows, right.map(msOf));
+  return { ...plan.mode, form: plan.form, cost: { base, perScarcity, perItem }, admitted };
 }
 
 /**
@@ -149,7 +151,7 @@ const constants = z.object({
       kind: z.enum(['graph', 'acorn']),
       beam: z.number().int().positive(),
       form,
-      cost: z.object({ base: ms, perItem: ms }),
+      cost: z.object({ base: ms, perScarcity: ms, perItem: ms }),
       admitted: z.array(z.object({ ranges: z.number(), chunks: z.number() })),
     }),
   ),

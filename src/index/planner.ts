@@ -6,7 +6,10 @@
  *
  *   base + perChunk · visible chunks + perItem · items of the filter (ranges, or ids)
  *
- * The graph visits about as many points whatever the number of visible ones, so it costs base + perItem · items.
+ * The graph visits the more points the scarcer visible ones are:
+ *
+ *   base + perScarcity · 1,000,000 / visible chunks + perItem · items of the filter
+ *
  * It is fast, and for a scattered part of the collection it returns a fraction of what it should without saying
  * so; therefore it is admitted only where it was measured to return what exact search returns. `calibrate.ts`
  * fits all of this to the installed index. Fitted there: sets of 0.01 to 100 % of one tenant's chunks in 1, 10
@@ -48,7 +51,10 @@ export interface ExactCost {
   readonly perItem: number;
 }
 
-type GraphCost = Omit<ExactCost, 'perChunk'>;
+export interface GraphCost extends Omit<ExactCost, 'perChunk'> {
+  /** Times a million over the visible chunks. */
+  readonly perScarcity: number;
+}
 
 /** From how many visible chunks on the graph was right, for sets of at most so many ranges. */
 export interface Admission {
@@ -151,8 +157,15 @@ function exactOption(form: FilterForm, shape: VisibleShape, cost: ExactCost): Op
 
 /** A beam narrower than the list asked for would be widened by the index anyway. */
 function graphOption({ kind, beam, form, cost }: GraphOption, shape: VisibleShape, limit: number): Option {
-  const ms = (cost.base + cost.perItem * itemsOf(form, shape)) / WORTH_IT;
+  const ms =
+    (cost.base + cost.perScarcity * scarcity(shape.chunks ?? 0) + cost.perItem * itemsOf(form, shape)) /
+    WORTH_IT;
   return { plan: { form, mode: { kind, beam: Math.max(beam, limit) } }, ms };
+}
+
+/** Of so many visible chunks; what the whole collection holds is in the constants that go with it. */
+export function scarcity(chunks: number): number {
+  return 1_000_000 / Math.max(1, chunks);
 }
 
 function itemsOf(form: FilterForm, { ranges, classes }: VisibleShape): number {

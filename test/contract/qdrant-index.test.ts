@@ -212,7 +212,7 @@ function collectionTests() {
   });
 
   it('searches as the calibration says, and exactly where that comes back short', async () => {
-    const cost = { base: 0, perChunk: 1, perItem: 0 };
+    const cost = { base: 0, perChunk: 1, perScarcity: 0, perItem: 0 };
     const { index } = await openWith({
       calibration: () => ({
         maxRanges: 10,

@@ -129,7 +129,7 @@ describe.skipIf(!hasQdrant())('The planner on Qdrant', () => {
   it('returns as many passages as there are even when a graph was trusted that should not have been', async () => {
     const before = constants;
     const admitted = [{ ranges: Number.MAX_SAFE_INTEGER, chunks: 0 }];
-    const cost = { base: 0, perItem: 0 };
+    const cost = { base: 0, perScarcity: 0, perItem: 0 };
     constants = { ...report, graphs: [{ kind: 'graph', beam: 1, form: 'any', cost, admitted }] };
     try {
       for (const share of [0.02, 0.05, 0.1]) {

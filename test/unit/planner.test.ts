@@ -211,6 +211,21 @@ describe('The graph is admitted', () => {
   });
 });
 
+describe('A graph that slows down as less is visible', () => {
+  it('is not taken where an exact search of the little there is costs less', () => {
+    const acorn: SearchMode = { kind: 'acorn', beam: 200 };
+    const sizes = [4_000, 8_000, 20_000, 100_000, 200_000];
+    const constants = deriveConstants(
+      sizes.flatMap((chunks) => [
+        measured([1, chunks / 2, chunks], 'ranges', EXACT, 1 + chunks / 5_000),
+        measured([1, chunks / 2, chunks], 'ranges', acorn, 4 + 120_000 / chunks),
+      ]),
+    );
+    expect(plan(1, 4_000, 8_000, constants).mode).toEqual(EXACT);
+    expect(plan(1, 100_000, 200_000, constants).mode).toEqual(acorn);
+  });
+});
+
 describe('A noisy clock', () => {
   const half: readonly [number, number, number] = [1, 50_000, 100_000];
   const noisy = (...graphs: readonly Measurement[]) =>
