@@ -11,7 +11,6 @@ import {
   type PlanConstants,
   type SearchPlan,
   scarcity,
-  WORTH_IT,
 } from './planner.ts';
 
 /** One drawn set of classes, searched in one way. */
@@ -69,30 +68,7 @@ function graphOptions(measurements: readonly Measurement[]): readonly GraphOptio
       const key = JSON.stringify(measurement.plan);
       groups.set(key, [...(groups.get(key) ?? []), measurement]);
     }
-  const exact = exactTimes(measurements);
-  return withoutNoise([...groups.values()].flatMap((group) => graphOption(group, exact) ?? []));
-}
-
-type ExactTimes = ReadonlyMap<string, number>;
-
-const keyOf = ({ set, chunks, ranges }: Measurement) => JSON.stringify([set, chunks, ranges]);
-
-/** What an exact search of each measured set took, in the faster form. */
-function exactTimes(measurements: readonly Measurement[]): ExactTimes {
-  const times = new Map<string, number>();
-  for (const measurement of measurements)
-    if (measurement.plan.mode.kind === 'exact')
-      times.set(
-        keyOf(measurement),
-        Math.min(measurement.ms, times.get(keyOf(measurement)) ?? measurement.ms),
-      );
-  return times;
-}
-
-/** Right, and not slower than the exact search of the very set: the cost model is too coarse to see each such case. */
-function isWorthIt(measurement: Measurement, exact: ExactTimes): boolean {
-  const time = exact.get(keyOf(measurement));
-  return isRight(measurement) && (time === undefined || measurement.ms <= time * WORTH_IT);
+  return withoutNoise([...groups.values()].flatMap((group) => graphOption(group) ?? []));
 }
 
 /**
@@ -112,9 +88,9 @@ function withoutNoise(options: readonly GraphOption[]): readonly GraphOption[] {
 }
 
 /** @param group measurements of one plan; none is made of a plan that is right nowhere */
-function graphOption(group: readonly Measurement[], exact: ExactTimes): GraphOption | undefined {
+function graphOption(group: readonly Measurement[]): GraphOption | undefined {
   const plan = group[0]?.plan;
-  const admitted = admissions(group, exact);
+  const admitted = admissions(group);
   if (plan === undefined || plan.mode.kind === 'exact' || admitted.length === 0) return undefined;
   const right = group.filter(isRight);
   const rows = right.map((measurement) => [1, scarcity(measurement.chunks), itemsOf(measurement, plan.form)]);
@@ -123,18 +99,18 @@ function graphOption(group: readonly Measurement[], exact: ExactTimes): GraphOpt
 }
 
 /**
- * From which number of visible chunks on the plan is right and worth it, for sets of ever more ranges. The fewer are visible of
+ * From which number of visible chunks on the plan is right, for sets of ever more ranges. The fewer are visible of
  * a graph, the sooner a search loses its way; when the index grows, the same number is a smaller share. So a plan
  * is admitted only above `GROWTH` times the largest set it failed on, and never below the smallest it was right
  * on. More ranges are never easier: a failure counts against every set of as many ranges or more.
  */
-function admissions(group: readonly Measurement[], exact: ExactTimes): readonly Admission[] {
+function admissions(group: readonly Measurement[]): readonly Admission[] {
   const found: Admission[] = [];
   let previous = 0;
   for (const [i, ranges] of RANGE_BUCKETS.entries()) {
     const edge = RANGE_BUCKETS.slice(i).find((top) => group.some((m) => bucketOf(m.ranges) === top));
     if (edge === undefined) break;
-    const failedAt = group.filter((m) => m.ranges <= edge && !isWorthIt(m, exact)).map((m) => m.chunks);
+    const failedAt = group.filter((m) => m.ranges <= edge && !isRight(m)).map((m) => m.chunks);
     const above = Math.max(0, ...failedAt) * GROWTH;
     const rightAt = group.filter((m) => bucketOf(m.ranges) === edge && m.chunks > above).map((m) => m.chunks);
     if (rightAt.length === 0) break;

@@ -94,7 +94,7 @@ export type PlanConstants = Pick<Calibration, 'exact' | 'graphs' | 'maxRanges'>;
  * The graph has to be this much cheaper: exact search is right in any case and owes nothing to hidden points, and
  * figures are no better than a fifth.
  */
-export const WORTH_IT = 0.8;
+const WORTH_IT = 0.8;
 /** What the planner takes for granted of an index that nobody has measured: right at any value, and slower. */
 const UNMEASURED_MAX_RANGES = 100;
 

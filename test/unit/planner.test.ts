@@ -226,25 +226,6 @@ describe('A graph that slows down as less is visible', () => {
   });
 });
 
-describe('A way through the graph that was slower than an exact search of the same set', () => {
-  it('is taken only for sets more than twice as large, whatever the model makes of its cost', () => {
-    const acorn: SearchMode = { kind: 'acorn', beam: 200 };
-    const cells = [
-      [2_000, 1, 0.5],
-      [20_000, 5, 24],
-      [100_000, 17, 6],
-    ] as const;
-    const constants = deriveConstants(
-      cells.flatMap(([chunks, exactMs, acornMs]) => [
-        measured([1, chunks / 2, chunks], 'ranges', EXACT, exactMs),
-        measured([1, chunks / 2, chunks], 'ranges', acorn, acornMs),
-      ]),
-    );
-    expect(plan(1, 10_000, 20_000, constants).mode).toEqual(EXACT);
-    expect(plan(1, 50_000, 100_000, constants).mode).toEqual(acorn);
-  });
-});
-
 describe('A noisy clock', () => {
   const half: readonly [number, number, number] = [1, 50_000, 100_000];
   const noisy = (...graphs: readonly Measurement[]) =>
