@@ -6,7 +6,7 @@ import type { Validity } from '../policy/validity.ts';
 import type { Work } from './database.ts';
 
 /** One group's holding of one member. */
-export interface MembershipSpan extends Validity {
+interface MembershipSpan extends Validity {
   readonly member: PrincipalId;
   readonly group: PrincipalId;
 }
