@@ -1,6 +1,7 @@
 /** Who a request is of, from all that it presents. Whatever cannot be said for certain is refused. */
 import { createHash } from 'node:crypto';
 import { BulkheadError } from '../errors.ts';
+import { same } from './constant-time.ts';
 import {
   API_KEY_PREFIX,
   type ApiKeyVerifier,
@@ -9,7 +10,7 @@ import {
   type PresentedCredentials,
 } from './credentials.ts';
 import { actFor } from './delegation.ts';
-import { badProof, checkProof, same } from './dpop.ts';
+import { badProof, checkProof } from './dpop.ts';
 import type { ReplayStore } from './replay-store.ts';
 import type { VerifiedCaller, VerifiedToken } from './token-claims.ts';
 import { refuse, UNVERIFIED } from './token-refusal.ts';

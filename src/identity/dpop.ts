@@ -1,5 +1,5 @@
 /** Proofs of possession (RFC 9449): that whoever sends a token holds the key that it was issued to. */
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import {
   calculateJwkThumbprint,
   decodeProtectedHeader,
@@ -9,6 +9,7 @@ import {
   jwtVerify,
 } from 'jose';
 import { BulkheadError, isBulkheadError } from '../errors.ts';
+import { same } from './constant-time.ts';
 import type { ReplayStore } from './replay-store.ts';
 
 /** Also told to clients, in challenges and metadata. */
@@ -112,12 +113,6 @@ function useOf(boundTo: string, { jti, htu, htm }: JWTPayload): Uint8Array {
   return createHash('sha256')
     .update(JSON.stringify([boundTo, jti, htm, htu]))
     .digest();
-}
-
-/** In a time that does not depend on where they differ. */
-export function same(one: string, other: string): boolean {
-  const [a, b] = [Buffer.from(one), Buffer.from(other)];
-  return a.length === b.length && timingSafeEqual(a, b);
 }
 
 export function badProof(detail: string): BulkheadError {

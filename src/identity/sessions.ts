@@ -1,7 +1,8 @@
-import { createHash, createSecretKey, hkdfSync, timingSafeEqual } from 'node:crypto';
+import { createHash, createSecretKey, hkdfSync } from 'node:crypto';
 import { openBytes, sealBytes } from '../crypto/aes-gcm.ts';
 import { BulkheadError, isBulkheadError } from '../errors.ts';
 import type { SessionKind, SessionOwner, SessionStore } from '../store/session-store.ts';
+import { same } from './constant-time.ts';
 
 const ID_BYTES = 32;
 const ID_FORM = /^[\w-]{43}$/;
@@ -117,9 +118,7 @@ export function createSessions<T>(options: SessionsOptions): Sessions<T> {
 
 /** @throws BulkheadError `csrf` when a form does not carry the token of the session it was sent with */
 export function checkCsrf(session: Session<unknown>, presented: string | undefined): void {
-  const expected = Buffer.from(session.csrfToken);
-  const given = Buffer.from(presented ?? '');
-  if (expected.length !== given.length || !timingSafeEqual(expected, given))
+  if (!same(session.csrfToken, presented ?? ''))
     throw new BulkheadError('csrf', 'Please reload the page and send the form again.');
 }
 
