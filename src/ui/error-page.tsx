@@ -1,5 +1,6 @@
 /** @jsxRuntime automatic @jsxImportSource hono/jsx */
 import { renderPage, type SignedInAs } from './layout.tsx';
+import { problemReference } from './problem-reference.tsx';
 
 interface ErrorPage {
   readonly signedIn: SignedInAs | undefined;
@@ -22,20 +23,7 @@ export function errorPage({ signedIn, title, detail, code, requestId }: ErrorPag
             Back to the question
           </a>
         </p>
-        <dl class="receipt">
-          <div>
-            <dt>Code</dt>
-            <dd>
-              <code>{code}</code>
-            </dd>
-          </div>
-          <div>
-            <dt>Request</dt>
-            <dd>
-              <code>{requestId}</code>
-            </dd>
-          </div>
-        </dl>
+        {problemReference(code, requestId)}
       </section>
     ),
   });

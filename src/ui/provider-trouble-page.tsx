@@ -1,5 +1,6 @@
 /** @jsxRuntime automatic @jsxImportSource hono/jsx */
 import { renderPage } from './layout.tsx';
+import { problemReference } from './problem-reference.tsx';
 import type { SignInChoice } from './sign-in-page.tsx';
 
 interface ProviderTroublePage {
@@ -37,20 +38,7 @@ export function providerTroublePage({ issuer, choices, requestId }: ProviderTrou
             </li>
           ))}
         </ul>
-        <dl class="receipt">
-          <div>
-            <dt>Code</dt>
-            <dd>
-              <code>identity_unavailable</code>
-            </dd>
-          </div>
-          <div>
-            <dt>Request</dt>
-            <dd>
-              <code>{requestId}</code>
-            </dd>
-          </div>
-        </dl>
+        {problemReference('identity_unavailable', requestId)}
       </section>
     ),
   });
