@@ -1,16 +1,15 @@
 /** From measurements to the constants that plans rest on. */
 import { z } from 'zod';
 import { fitNonNegative } from './fit.ts';
-import {
-  type Admission,
-  type Calibration,
-  type ExactCost,
-  type FilterForm,
-  type GraphCost,
-  type GraphOption,
-  type PlanConstants,
-  type SearchPlan,
-  scarcity,
+import type {
+  Admission,
+  Calibration,
+  ExactCost,
+  FilterForm,
+  GraphOption,
+  GraphTime,
+  PlanConstants,
+  SearchPlan,
 } from './planner.ts';
 
 /** One drawn set of classes, searched in one way. */
@@ -81,9 +80,12 @@ function withoutNoise(options: readonly GraphOption[]): readonly GraphOption[] {
       ({ form, kind, beam }) =>
         form === option.form && beam <= option.beam && (kind === option.kind || kind === 'graph'),
     );
-    const most = (part: keyof GraphCost) => Math.max(...cheaper.map(({ cost }) => cost[part]));
-    const cost = { base: most('base'), perScarcity: most('perScarcity'), perItem: most('perItem') };
-    return { ...option, cost };
+    const ofSameSet = (a: GraphTime) =>
+      cheaper.flatMap(({ times }) => times.filter((b) => a.chunks === b.chunks && a.ranges === b.ranges));
+    return {
+      ...option,
+      times: option.times.map((time) => ({ ...time, ms: Math.max(...ofSameSet(time).map(msOf)) })),
+    };
   });
 }
 
@@ -93,9 +95,8 @@ function graphOption(group: readonly Measurement[]): GraphOption | undefined {
   const admitted = admissions(group);
   if (plan === undefined || plan.mode.kind === 'exact' || admitted.length === 0) return undefined;
   const right = group.filter(isRight);
-  const rows = right.map((measurement) => [1, scarcity(measurement.chunks), itemsOf(measurement, plan.form)]);
-  const [base = 0, perScarcity = 0, perItem = 0] = fitNonNegative(rows, right.map(msOf));
-  return { ...plan.mode, form: plan.form, cost: { base, perScarcity, perItem }, admitted };
+  const times = right.map((m) => ({ ranges: m.ranges, chunks: m.chunks, ms: msOf(m) }));
+  return { ...plan.mode, form: plan.form, times, admitted };
 }
 
 /**
@@ -133,7 +134,7 @@ function itemsOf({ ranges, classes }: Measurement, form: FilterForm): number {
 }
 
 /** A clock that says zero says nothing. */
-function msOf({ ms }: Measurement): number {
+function msOf({ ms }: Pick<Measurement, 'ms'>): number {
   return Math.max(ms, 0.01);
 }
 
@@ -151,7 +152,7 @@ const constants = z.object({
       kind: z.enum(['graph', 'acorn']),
       beam: z.number().int().positive(),
       form,
-      cost: z.object({ base: ms, perScarcity: ms, perItem: ms }),
+      times: z.array(z.object({ ranges: z.number(), chunks: z.number(), ms })),
       admitted: z.array(z.object({ ranges: z.number(), chunks: z.number() })),
     }),
   ),

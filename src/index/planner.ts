@@ -6,11 +6,11 @@
  *
  *   base + perChunk · visible chunks + perItem · items of the filter (ranges, or ids)
  *
- * The graph visits the more points the scarcer visible ones are:
+ * What a search through the graph costs follows no such line: it grows as less is visible, and falls again where the
+ * index gives the graph up by itself. It is taken from the slowest measurement of sets of about the same size, and
+ * in no more ranges than are judged together.
  *
- *   base + perScarcity · 1,000,000 / visible chunks + perItem · items of the filter
- *
- * It is fast, and for a scattered part of the collection it returns a fraction of what it should without saying
+ * The graph is fast, and for a scattered part of the collection it returns a fraction of what it should without saying
  * so; therefore it is admitted only where it was measured to return what exact search returns. `calibrate.ts`
  * fits all of this to the installed index. Fitted there: sets of 0.01 to 100 % of one tenant's chunks in 1, 10
  * and 100 runs of consecutive classes and in scattered ones, each in both forms. A calibration tells of a
@@ -51,9 +51,11 @@ export interface ExactCost {
   readonly perItem: number;
 }
 
-export interface GraphCost extends Omit<ExactCost, 'perChunk'> {
-  /** Times a million over the visible chunks. */
-  readonly perScarcity: number;
+/** One measured set that the way was right on. */
+export interface GraphTime {
+  readonly ranges: number;
+  readonly chunks: number;
+  readonly ms: number;
 }
 
 /** From how many visible chunks on the graph was right, for sets of at most so many ranges. */
@@ -67,7 +69,7 @@ export interface GraphOption {
   readonly kind: 'graph' | 'acorn';
   readonly beam: number;
   readonly form: FilterForm;
-  readonly cost: GraphCost;
+  readonly times: readonly GraphTime[];
   /** Ascending in both; a set of more ranges than the last one is never searched this way. */
   readonly admitted: readonly Admission[];
 }
@@ -112,8 +114,8 @@ export function planSearch(
   const exact = forms.map((form) => exactOption(form, shape, calibration.exact[form]));
   if (request.exact || shape.chunks === undefined) return cheapest(exact);
   const graphs = calibration.graphs
-    .filter((option) => forms.includes(option.form) && isAdmitted(option, shape.ranges, shape.chunks ?? 0))
-    .map((option) => graphOption(option, shape, request.limit));
+    .filter(({ form }) => forms.includes(form))
+    .flatMap((option) => graphOption(option, shape, request.limit));
   return cheapest([...exact, ...graphs]);
 }
 
@@ -155,26 +157,27 @@ function exactOption(form: FilterForm, shape: VisibleShape, cost: ExactCost): Op
   return { plan: { form, mode: { kind: 'exact' } }, ms };
 }
 
-/** A beam narrower than the list asked for would be widened by the index anyway. */
-function graphOption({ kind, beam, form, cost }: GraphOption, shape: VisibleShape, limit: number): Option {
-  const ms =
-    (cost.base + cost.perScarcity * scarcity(shape.chunks ?? 0) + cost.perItem * itemsOf(form, shape)) /
-    WORTH_IT;
-  return { plan: { form, mode: { kind, beam: Math.max(beam, limit) } }, ms };
-}
+/** Sets within this factor of the size are about the same size. */
+const ALIKE = 4;
 
-/** Of so many visible chunks; what the whole collection holds is in the constants that go with it. */
-export function scarcity(chunks: number): number {
-  return 1_000_000 / Math.max(1, chunks);
+/** A beam narrower than the list asked for would be widened by the index anyway. */
+function graphOption(option: GraphOption, shape: VisibleShape, limit: number): readonly Option[] {
+  const { kind, beam, form, times, admitted } = option;
+  const { chunks = 0, ranges } = shape;
+  const admission = admitted.find((like) => like.ranges >= ranges);
+  if (admission === undefined || chunks < admission.chunks) return [];
+  // above the largest that was measured, the graph costs about what it cost there
+  const size = Math.min(chunks, Math.max(...times.map((time) => time.chunks)));
+  const alike = times.filter(
+    (time) => time.ranges <= admission.ranges && time.chunks <= size * ALIKE && time.chunks >= size / ALIKE,
+  );
+  if (alike.length === 0) return [];
+  const ms = Math.max(...alike.map((time) => time.ms)) / WORTH_IT;
+  return [{ plan: { form, mode: { kind, beam: Math.max(beam, limit) } }, ms }];
 }
 
 function itemsOf(form: FilterForm, { ranges, classes }: VisibleShape): number {
   return form === 'ranges' ? ranges : classes;
-}
-
-function isAdmitted({ admitted }: GraphOption, ranges: number, chunks: number): boolean {
-  const like = admitted.find((admission) => admission.ranges >= ranges);
-  return like !== undefined && chunks >= like.chunks;
 }
 
 /** The first of equals: exact ones are listed before the graph, ranges before ids. */

@@ -224,6 +224,31 @@ describe('A graph that slows down as less is visible', () => {
     expect(plan(1, 4_000, 8_000, constants).mode).toEqual(EXACT);
     expect(plan(1, 100_000, 200_000, constants).mode).toEqual(acorn);
   });
+
+  it('is not taken where it was slow on sets of about the size, however fast it is on all others', () => {
+    const acorn: SearchMode = { kind: 'acorn', beam: 200 };
+    const slow = { 4_000: 20, 8_000: 20, 20_000: 17 } as Record<number, number>;
+    const constants = deriveConstants(
+      [200, 4_000, 8_000, 20_000, 100_000, 200_000].flatMap((chunks) => [
+        measured([1, chunks / 2, chunks], 'ranges', EXACT, 1 + chunks / 5_000),
+        measured([1, chunks / 2, chunks], 'ranges', acorn, slow[chunks] ?? 3),
+      ]),
+    );
+    for (const chunks of [4_000, 8_000, 20_000])
+      expect(plan(1, chunks / 2, chunks, constants).mode).toEqual(EXACT);
+    expect(plan(1, 100_000, 200_000, constants).mode).toEqual(acorn);
+    expect(plan(1, 1_000_000, 2_000_000, constants).mode).toEqual(acorn);
+  });
+
+  it('owes nothing to sets of more ranges than are judged together with it', () => {
+    const constants = deriveConstants([
+      measured([1, 50_000, 100_000], 'ranges', EXACT, 14),
+      measured([9, 50_000, 100_000], 'ranges', graph(200), 5),
+      measured([100, 50_000, 100_000], 'ranges', graph(200), 40),
+    ]);
+    expect(plan(9, 50_000, 100_000, constants).mode).toEqual(graph(200));
+    expect(plan(60, 50_000, 100_000, constants).mode).toEqual(EXACT);
+  });
 });
 
 describe('A noisy clock', () => {
