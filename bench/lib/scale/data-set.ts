@@ -8,7 +8,7 @@ import { type Layout, layoutOf } from './layout.ts';
 import { type LoadedPolicy, loadClasses, readPolicy } from './load-classes.ts';
 import { loadDocuments } from './load-documents.ts';
 import { addChunks, buildGraphs, makeUnprotected, qdrantClient, untilIndexed } from './load-qdrant.ts';
-import { makeTenant } from './load-tenant.ts';
+import { makeTenant, migrate } from './load-tenant.ts';
 import { openProduct } from './product.ts';
 import { type DataSpec, keyOf } from './spec.ts';
 import { dataSetFolder, openStores, type Stores } from './stores.ts';
@@ -40,7 +40,8 @@ export async function openDataSet(
   embedder: Embedder,
   { fresh, withUnprotected, own = false }: DataSetOptions,
 ): Promise<DataSet> {
-  const key = `${keyOf(spec)}${withUnprotected ? '' : '-own'}`;
+  const pieces = await readPieces(embedder);
+  const key = `${keyOf(spec, pieces.texts)}${withUnprotected ? '' : '-own'}`;
   const folder = dataSetFolder(key);
   const marker = join(folder, 'loaded');
   const isLoaded = existsSync(marker) && !fresh;
@@ -50,7 +51,8 @@ export async function openDataSet(
   const client = new pg.Client({ connectionString: stores.databaseUrl });
   try {
     await client.connect();
-    const [layout, pieces] = [layoutOf(spec), await readPieces(embedder)];
+    await migrate(stores);
+    const layout = layoutOf(spec);
     const opened = { key, spec, layout, pieces, stores, client };
     const policy = isLoaded
       ? await readPolicy(client, spec, layout)

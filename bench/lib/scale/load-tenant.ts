@@ -25,11 +25,15 @@ export const TENANT = 'bench';
 export const ADMINISTRATOR = userOf('administrator');
 const LONGEST_STATEMENT_MS = '600000';
 
-/** Migrates an empty database and makes the tenant in it. */
-export async function makeTenant(stores: Stores, layout: Layout): Promise<void> {
-  const config = loadConfig({ DATABASE_URL: stores.databaseUrl, BULKHEAD_DEMO: 'false' });
+/** Brings an empty database, or one that an earlier run has loaded, to the newest schema. */
+export async function migrate({ databaseUrl }: Stores): Promise<void> {
+  const config = loadConfig({ DATABASE_URL: databaseUrl, BULKHEAD_DEMO: 'false' });
   if (config.database === undefined) throw new Error('the configuration names no database');
   await migratePostgres({ ...config.database, production: false, withVectorIndex: false });
+}
+
+/** Makes the tenant in a migrated database. */
+export async function makeTenant(stores: Stores, layout: Layout): Promise<void> {
   const { core, close } = await openProduct(stores, { DATABASE_STATEMENT_TIMEOUT_MS: LONGEST_STATEMENT_MS });
   try {
     await createTenant(core.database, {

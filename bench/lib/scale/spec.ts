@@ -1,6 +1,6 @@
 /** What one data set of the production benches holds; two of the same specification are the same to the byte. */
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PROJECT } from '../folders.ts';
 
@@ -44,9 +44,11 @@ export function chunksByClass(spec: DataSpec): Int32Array {
   return counts;
 }
 
-/** Sources that decide what is loaded: the schema, what becomes of a text in the index, and the generator itself. */
+/**
+ * Sources that decide what is loaded: what becomes of a text in the index, and the generator itself. Not the migrations:
+ * what an earlier run has loaded is migrated as an installation is.
+ */
 const SOURCES = [
-  'migrations',
   'src/index/terms.ts',
   'src/index/stem.ts',
   'src/index/stop-words.ts',
@@ -58,19 +60,11 @@ const SOURCES = [
   'bench/lib/scale/load-qdrant.ts',
 ];
 
-export function keyOf(spec: DataSpec): string {
-  const hash = createHash('sha256').update(JSON.stringify(spec));
-  for (const file of SOURCES.flatMap((source) => filesOf(join(PROJECT, source))))
-    hash.update(file).update(readFileSync(file));
+/** @param texts that the passages are made of */
+export function keyOf(spec: DataSpec, texts: readonly string[]): string {
+  const hash = createHash('sha256').update(JSON.stringify([spec, texts]));
+  for (const file of SOURCES) hash.update(file).update(readFileSync(join(PROJECT, file)));
   return `${spec.chunks}-${spec.classes}-${hash.digest('hex').slice(0, 10)}`;
-}
-
-function filesOf(path: string): readonly string[] {
-  if (path.endsWith('.ts')) return [path];
-  const names = readdirSync(path, { recursive: true, encoding: 'utf8' }).filter((name) =>
-    name.endsWith('.sql'),
-  );
-  return names.sort().map((name) => join(path, name));
 }
 
 const MOST_CLASSES = 100_000;
