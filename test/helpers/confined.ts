@@ -40,8 +40,16 @@ while [ "$1" != -- ]; do
 done
 shift
 mount --bind "$VOLUME" /run/data
-cd "$PROJECT"
+mkdir /run/project
+mount --bind "$PROJECT" /run/project
 mount -t tmpfs -o size=64m,mode=1777,noexec,nosuid,nodev tmpfs /tmp
+# a clone below /tmp is where it was again
+mkdir -p "$PROJECT"
+mount --bind /run/project "$PROJECT"
+mount -o remount,bind,ro "$PROJECT"
+umount /run/project
+rmdir /run/project
+cd "$PROJECT"
 mount -o remount,bind,ro /
 unset VOLUME PROJECT
 exec setpriv --reuid ${IMAGE_UID} --regid ${IMAGE_UID} --clear-groups --bounding-set=-all --no-new-privs "$@"
