@@ -143,7 +143,7 @@ client. Cold: the first question of a caller of whom nothing is known yet.
 
 ${latencyTable(callers)}
 
-At saturation, contestants in turns:
+At saturation, contestants in turns; CPU is processor time that an answer took, in milliseconds of one core:
 
 ${throughputTable(throughput)}`;
 }

@@ -72,7 +72,10 @@ function quotient(one: Times | undefined, other: Times | undefined): number {
 
 export function throughputTable(results: readonly Throughput[]): string {
   return table(
-    ['callers', 'at once', 'contestant', 'answers a second', 'p50 ms', 'p99 ms', 'failed', 'of (a)'],
+    [
+      ...['callers', 'at once', 'contestant', 'answers a second', 'p50 ms', 'p99 ms', 'failed', 'of (a)'],
+      ...['server', 'postgres', 'qdrant', 'client'].map((part) => `${part} CPU ms`),
+    ],
     results.map((one) => [
       one.mix,
       String(one.concurrency),
@@ -82,6 +85,9 @@ export function throughputTable(results: readonly Throughput[]): string {
       one.p99.toFixed(1),
       String(one.failed),
       shareOfUnprotected(results, one).toFixed(2),
+      ...(['server', 'postgres', 'qdrant', 'client'] as const).map((part) =>
+        ((one.cpu[part] * 1000) / one.answers).toFixed(1),
+      ),
     ]),
   );
 }

@@ -1,6 +1,7 @@
 /** How many questions a second are answered when as many are asked at once as the machine can bear. */
 import { percentile } from '../measures.ts';
 import type { Contest, ContestantName } from './contest.ts';
+import { addTime, type CpuTime, cpuTime, NO_TIME, timeBetween } from './cpu.ts';
 
 export interface Throughput {
   readonly mix: string;
@@ -10,6 +11,9 @@ export interface Throughput {
   readonly p50: number;
   readonly p99: number;
   readonly failed: number;
+  /** Of all questions together. */
+  readonly cpu: CpuTime;
+  readonly answers: number;
 }
 
 export interface Mix {
@@ -32,7 +36,7 @@ export async function measureThroughput(
   const results: Throughput[] = [];
   for (const concurrency of CONCURRENCIES) {
     const seen = new Map(
-      mix.contestants.map((name) => [name, { ms: [] as number[], elapsed: 0, failed: 0 }]),
+      mix.contestants.map((name) => [name, { ms: [] as number[], elapsed: 0, failed: 0, cpu: NO_TIME }]),
     );
     for (let round = 0; round < ROUNDS; round += 1)
       for (const [name, sum] of seen) {
@@ -40,8 +44,9 @@ export async function measureThroughput(
         sum.ms.push(...turn.ms);
         sum.elapsed += turn.elapsed;
         sum.failed += turn.failed;
+        sum.cpu = addTime(sum.cpu, turn.cpu);
       }
-    for (const [contestant, { ms, elapsed, failed }] of seen)
+    for (const [contestant, { ms, elapsed, failed, cpu }] of seen)
       results.push({
         mix: mix.name,
         concurrency,
@@ -50,9 +55,18 @@ export async function measureThroughput(
         p50: percentile(ms, 0.5),
         p99: percentile(ms, 0.99),
         failed,
+        cpu,
+        answers: ms.length,
       });
   }
   return results;
+}
+
+interface Turn {
+  readonly ms: readonly number[];
+  readonly elapsed: number;
+  readonly failed: number;
+  readonly cpu: CpuTime;
 }
 
 /** Asks, so many at once, until the time is over; those under way then are waited for and counted. */
@@ -63,11 +77,12 @@ async function saturate(
   questions: readonly string[],
   concurrency: number,
   turnMs: number,
-): Promise<{ readonly ms: readonly number[]; readonly elapsed: number; readonly failed: number }> {
+): Promise<Turn> {
   const contestant = contest.contestants.get(name);
   if (contestant === undefined) throw new Error(`there is no ${name}`);
   for (const caller of callers) await contestant.ask(caller, questions[0] ?? '');
   const ms: number[] = [];
+  const before = cpuTime();
   const began = performance.now();
   let next = 0;
   let failed = 0;
@@ -83,5 +98,6 @@ async function saturate(
     }
   };
   await Promise.all(Array.from({ length: concurrency }, asker));
-  return { ms, elapsed: performance.now() - began, failed };
+  const elapsed = performance.now() - began;
+  return { ms, elapsed, failed, cpu: timeBetween(before, cpuTime()) };
 }
