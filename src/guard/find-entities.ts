@@ -17,10 +17,24 @@ const RECOGNIZERS: Readonly<Record<EntityKind, (foldedText: string) => Span[]>> 
   'api-key': findApiKeys,
 };
 
+const DIGIT = /[0-9]/;
+/**
+ * What no entity of the kind is without. Most titles, paths and names have none of it, and a recognizer, which compiles
+ * its patterns for each text, costs many times as much as this look.
+ */
+const SIGNS: Readonly<Record<EntityKind, RegExp>> = {
+  email: /[@%&]/,
+  phone: DIGIT,
+  card: DIGIT,
+  iban: DIGIT,
+  'us-ssn': DIGIT,
+  'api-key': /[-_]|AKIA|ASIA|AIza|eyJ|key|secret|token|passw|passphrase/i,
+};
+
 /** Every entity of the kinds, in order of kind; findings of one or of several kinds may overlap. */
 export function findEntities(text: string, kinds: ReadonlySet<EntityKind>): Finding[] {
   const folded = fold(text);
-  return ENTITY_KINDS.filter((kind) => kinds.has(kind)).flatMap((kind) =>
+  return ENTITY_KINDS.filter((kind) => kinds.has(kind) && SIGNS[kind].test(folded.text)).flatMap((kind) =>
     RECOGNIZERS[kind](folded.text).map((span) => ({ kind, ...folded.toSource(span) })),
   );
 }

@@ -1,8 +1,16 @@
 import fc from 'fast-check';
 import { composeIBAN, getCountrySpecifications, isValidIBAN } from 'ibantools';
-import { describe, it } from 'vitest';
-import { ENTITY_KINDS, type EntityKind } from '../../src/guard/entities.ts';
+import { describe, expect, it } from 'vitest';
+import { ENTITY_KINDS, type EntityKind, type Span } from '../../src/guard/entities.ts';
+import { findEntities } from '../../src/guard/find-entities.ts';
+import { fold } from '../../src/guard/fold.ts';
 import { redact } from '../../src/guard/output-redactor.ts';
+import { findApiKeys } from '../../src/guard/recognizers/api-key.ts';
+import { findCards } from '../../src/guard/recognizers/card.ts';
+import { findEmails } from '../../src/guard/recognizers/email.ts';
+import { findIbans } from '../../src/guard/recognizers/iban.ts';
+import { findPhones } from '../../src/guard/recognizers/phone.ts';
+import { findUsSsns } from '../../src/guard/recognizers/us-ssn.ts';
 
 const RUNS = { numRuns: Number(process.env.BULKHEAD_TEST_RUNS ?? 300) };
 const ALL: ReadonlySet<EntityKind> = new Set(ENTITY_KINDS);
@@ -222,6 +230,60 @@ describe('a redaction', () => {
         );
       }),
       RUNS,
+    );
+  });
+});
+
+describe('A look for the signs of a kind', () => {
+  const recognizers: Readonly<Record<EntityKind, (folded: string) => Span[]>> = {
+    email: findEmails,
+    phone: findPhones,
+    card: findCards,
+    iban: findIbans,
+    'us-ssn': findUsSsns,
+    'api-key': findApiKeys,
+  };
+  const key = fc
+    .tuple(
+      fc.constantFrom(
+        'AKIA',
+        'ASIA',
+        'ghp_',
+        'xoxb-',
+        'AIza',
+        'sk_live_',
+        'sk-',
+        'eyJ',
+        'password: ',
+        'Token=',
+      ),
+      fc.stringMatching(/^[A-Z0-9]{16,40}$/),
+    )
+    .map((parts) => parts.join(''));
+  const disguised = fc.constantFrom(
+    'ann&#64;example.org',
+    'ann%40example.org',
+    'ann&commat;example.org',
+    'ann＠example.org',
+  );
+  const anything = fc
+    .array(
+      fc.oneof(fc.string({ unit: 'grapheme', maxLength: 12 }), key, disguised, email, phone, card, ssn, word),
+      {
+        maxLength: 4,
+      },
+    )
+    .map((parts) => parts.join(' '));
+
+  it('passes over nothing that the recognizer of the kind would find', () => {
+    fc.assert(
+      fc.property(anything, fc.constantFrom(...ENTITY_KINDS), (source, kind) => {
+        const folded = fold(source);
+        expect(findEntities(source, new Set([kind]))).toEqual(
+          recognizers[kind](folded.text).map((span) => ({ kind, ...folded.toSource(span) })),
+        );
+      }),
+      { numRuns: 5 * RUNS.numRuns },
     );
   });
 });
