@@ -3,6 +3,8 @@ import { type AuditParts, queryAudit, verifyAudit } from '../audit/query.ts';
 import { readWitnesses } from '../audit/witnesses.ts';
 import { BulkheadError } from '../errors.ts';
 import type { Services } from '../http/services.ts';
+import type { TenantId } from '../policy/ids.ts';
+import type { TenantIds } from '../store/tenant-ids.ts';
 import { type Core, now, type Parts } from './core.ts';
 import { TenantBudgets } from './minute-budget.ts';
 import { need } from './need.ts';
@@ -12,12 +14,12 @@ const FAILED_SIGN_INS_PER_MINUTE = 20;
 
 /**
  * The log for its auditors, and the events that no other part records.
- * @param onlyTenant whose log a refusal of nobody known belongs to; absent where there are several
+ * @param ofStrangers whose log has what nobody's tenant can be found for; absent: only the access log has it
  */
 export function auditService(
   parts: Parts,
   tenantOfIssuer: (issuer: string) => string | undefined,
-  onlyTenant: string | undefined,
+  ofStrangers: string | undefined,
 ): Services['audit'] {
   const failures = new TenantBudgets(FAILED_SIGN_INS_PER_MINUTE, now);
   return {
@@ -26,13 +28,24 @@ export function auditService(
       const others = await readWitnesses(join(parts.config.dataFolder, 'witnesses'));
       return verifyAudit({ ...auditParts(parts), others }, auditor);
     },
-    refused: async ({ tenant = onlyTenant, ...refusal }) => {
+    refused: async ({ tenant, ...refusal }) => {
       const { audit, tenants } = recording(parts);
-      const id = tenant === undefined ? undefined : await tenants.find(tenant);
-      // of several tenants nobody knows whose chain it belongs to; the access log has it
-      if (id !== undefined) await audit.appendEvent(id, 'request.refused', refusal);
+      const known = await idOf(tenants, tenant);
+      const id = known ?? (await idOf(tenants, ofStrangers));
+      // whoever is of no tenant here is not named in another's log
+      const body = known === undefined ? { ...refusal, subject: null, actor: null } : refusal;
+      if (id !== undefined) await audit.appendEvent(id, 'request.refused', body);
     },
-    signIn: async (event) => recordSignIn(recording(parts), tenantOfIssuer, failures, event),
+    signIn: async (event) => {
+      const there = recording(parts);
+      if (event.kind !== 'failed') return recordSignIn(there, event);
+      const { issuer } = event;
+      const known = await idOf(there.tenants, issuer === null ? undefined : tenantOfIssuer(issuer));
+      const id = known ?? (await idOf(there.tenants, ofStrangers));
+      // counted apart: a flood of what is nobody's hides nothing that is the tenant's own
+      const count = id === undefined ? 0 : failures.take(known === undefined ? 'strangers' : String(id));
+      if (id !== undefined && count > 0) await recordFailure(there, id, event, count);
+    },
   };
 }
 
@@ -52,28 +65,27 @@ function recording({ audit, tenants }: Parts): Recording {
   return { audit: need(audit, 'audit log'), tenants: need(tenants, 'tenants') };
 }
 
+type SignInEvent = Parameters<Services['audit']['signIn']>[0];
+type Failure = Extract<SignInEvent, { kind: 'failed' }>;
+
+async function idOf(tenants: TenantIds, name: string | undefined): Promise<TenantId | undefined> {
+  return name === undefined ? undefined : tenants.find(name);
+}
+
+async function recordFailure(
+  { audit }: Recording,
+  tenant: TenantId,
+  { issuer, code, requestId }: Failure,
+  count: number,
+): Promise<void> {
+  const nobody = { subject: null, actor: null, request: requestId };
+  await audit.appendEvent(tenant, 'signin.failed', { ...nobody, issuer, code, count });
+}
+
 async function recordSignIn(
   { audit, tenants }: Recording,
-  tenantOfIssuer: (issuer: string) => string | undefined,
-  failures: TenantBudgets,
-  event: Parameters<Services['audit']['signIn']>[0],
+  event: Exclude<SignInEvent, Failure>,
 ): Promise<void> {
-  if (event.kind === 'failed') {
-    const tenant = event.issuer === null ? undefined : tenantOfIssuer(event.issuer);
-    const id = tenant === undefined ? undefined : await tenants.find(tenant);
-    const count = id === undefined ? 0 : failures.take(String(id));
-    if (id === undefined || count === 0) return;
-    const { issuer, code, requestId } = event;
-    await audit.appendEvent(id, 'signin.failed', {
-      subject: null,
-      actor: null,
-      request: requestId,
-      issuer,
-      code,
-      count,
-    });
-    return;
-  }
   const { identity, requestId } = event.caller;
   const id = await tenants.find(identity.tenant);
   if (id === undefined)

@@ -3,34 +3,43 @@ import type { DevIdentityProviders } from '../dev/identity-provider.ts';
 import { type ClientCertificates, createClientCertificates } from '../identity/client-certificates.ts';
 import type { IssuerProfile } from '../identity/issuer.ts';
 import { profileOf } from '../identity/issuer-presets.ts';
+import { requireSubjectsKnown } from '../identity/transmitter-subjects.ts';
 import { createTokenVerifier, type TokenVerifier } from '../identity/verify-token.ts';
 import { DEVELOPMENT_AUDIENCE, developmentKeysFile } from './development.ts';
+import { KeyReloads } from './key-reloads.ts';
 import { openSignIn, type SignInParts, signInClientIds } from './open-sign-in.ts';
 
 export const DEMO_TENANT = 'meridian';
 
 export interface Identity extends SignInParts {
   readonly verifier: TokenVerifier;
+  readonly keyReloads: KeyReloads;
   readonly profiles: readonly IssuerProfile[];
   readonly certificates: ClientCertificates;
   /** Only in development. */
   readonly development: DevIdentityProviders | undefined;
 }
 
-/** Who may issue tokens: the configured issuers, and in the demo the development identity provider. */
+/**
+ * Who may issue tokens: the configured issuers, and in the demo the development identity provider.
+ * @throws BulkheadError `config_invalid`
+ */
 export async function openIdentity(config: Config, baseUrl: URL, now: () => number): Promise<Identity> {
   const development = config.demo ? await openDevelopment(config, baseUrl) : undefined;
   const profiles: readonly IssuerProfile[] = [
     ...config.issuers.map(profileOf),
     ...developmentProfiles(development),
   ];
+  const verifier = createTokenVerifier(profiles, {
+    now,
+    signInClients: signInClientIds(config, development),
+    maxStaleSeconds: maxStaleSeconds(config),
+    ...(development && { fetch: development.fetch }),
+  });
+  requireSubjectsKnown(config.signals, profiles);
   return {
-    verifier: createTokenVerifier(profiles, {
-      now,
-      signInClients: signInClientIds(config, development),
-      maxStaleSeconds: maxStaleSeconds(config),
-      ...(development && { fetch: development.fetch }),
-    }),
+    verifier,
+    keyReloads: new KeyReloads(verifier),
     profiles,
     certificates: createClientCertificates(config.certificates),
     ...openSignIn(config, profiles, development, baseUrl, now),

@@ -9,10 +9,12 @@ import { listen, type RunningServer } from '../http/server.ts';
 import type { Caller } from '../http/services.ts';
 import type { Indexer } from '../ingest/indexer.ts';
 import type { Resealer } from '../ingest/reseal.ts';
+import { readKeyReloads } from '../store/key-reloads.ts';
 import { PostgresSessionStore } from '../store/session-store.ts';
 import { createLog, type Log, summarizeError } from '../telemetry/log.ts';
 import { listenForMetrics, RequestMetrics } from '../telemetry/metrics.ts';
 import { now, openParts, type Parts } from './core.ts';
+import { keepReloading } from './key-reloads.ts';
 import { need } from './need.ts';
 import { DEMO_TENANT, type Identity, openIdentity } from './open-identity.ts';
 import { keepCounting, openRateLimits } from './open-rate-limits.ts';
@@ -22,6 +24,7 @@ import { protectedResource } from './protected-resource.ts';
 import { does } from './roles.ts';
 import { createServices } from './services.ts';
 import { sessionEnding } from './session-ending.ts';
+import { checkStrangers } from './strangers.ts';
 
 /** The program in its role, not yet listening. */
 export interface Bulkhead {
@@ -130,6 +133,8 @@ async function openApp(
 ): Promise<Bulkhead> {
   const baseUrl = new URL(config.publicUrl ?? `${schemeOf(config)}://localhost:${config.port}`);
   const identity = config.role === 'indexer' ? undefined : await openIdentity(config, baseUrl, now);
+  if (identity !== undefined)
+    await checkStrangers(config, identity.profiles, need(parts.tenants, 'tenants'), log);
   const services = createServices(parts, identity, onReembedProgress);
   const metrics = config.metricsPort === undefined ? undefined : new RequestMetrics();
   const limits = isOperator ? undefined : openRateLimits(config, store.database, now);
@@ -166,6 +171,8 @@ async function openApp(
     listen: async () => {
       const { port, host, certificate } = config;
       if (certificate === undefined && clientAuthorities().length > 0) throw withoutTls();
+      if (identity !== undefined && config.database !== undefined)
+        running.push(await keepReloading(identity.keyReloads, reloadsIn(config, store), log));
       const server = await listen(app, { port, host, certificate, clientAuthorities: clientAuthorities() });
       renewals.push(server.renewCertificate);
       running.push(server.close);
@@ -191,6 +198,12 @@ async function openApp(
       await store.close();
     },
   };
+}
+
+/** For a process that knows callers. */
+function reloadsIn({ role }: Config, { database }: Store) {
+  const as = role === 'all' || role === 'indexer' ? 'retrieve' : role;
+  return () => readKeyReloads(database, as);
 }
 
 /** What other processes wrote, what an administrator moved, and what waits for another attempt. */

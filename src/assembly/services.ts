@@ -26,6 +26,7 @@ import { need } from './need.ts';
 import { openAuthenticator } from './open-authenticator.ts';
 import type { Identity } from './open-identity.ts';
 import { signalService } from './signal-service.ts';
+import { tenantOfStrangers } from './strangers.ts';
 
 /**
  * Fills the parts into every operation that the API and the pages call. One whose part this process has not is there
@@ -43,7 +44,6 @@ export function createServices(
     // of a failed sign-in with an issuer of several tenants nobody knows whose it was
     return others.length === 0 ? tenant : undefined;
   };
-  const [onlyTenant, ...otherTenants] = new Set(profiles.flatMap(tenantsOf));
   const retrieving = () => need(parts.retrieve, 'retrieval');
   return {
     ...openAuthenticator(parts, identity, now),
@@ -57,7 +57,7 @@ export function createServices(
     admin: adminService(parts),
     explain: async (caller, question) => explain(need(parts.admin, 'policy'), caller, question),
     decisions: decisionService(() => need(parts.admin, 'policy'), parts.config.authzen),
-    audit: auditService(parts, tenantOfIssuer, otherTenants.length === 0 ? onlyTenant : undefined),
+    audit: auditService(parts, tenantOfIssuer, tenantOfStrangers(parts.config, profiles)),
     ...directoryServices(parts),
     maintenance: maintenanceService(parts, onReembedProgress),
     ...signalService(parts),

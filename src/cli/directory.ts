@@ -90,7 +90,7 @@ function summary(
 ): readonly string[] {
   return [
     ...(more ? ['…'] : []),
-    `accounts: ${accounts.added} added, ${accounts.changed} changed, ${accounts.enabled} enabled, ${accounts.disabled} disabled`,
+    `accounts: ${accounts.added} added, ${accounts.changed} changed, ${accounts.enabled} re-enabled, ${accounts.disabled} disabled`,
     `groups: ${groups.added} added, ${groups.changed} changed, ${groups.removed} removed`,
     `memberships: ${memberships.added} added, ${memberships.removed} removed`,
     ...(dryRun === true ? ['Nothing was changed.'] : []),

@@ -88,7 +88,7 @@ function listCommand(group: Command, terminal: Terminal): void {
     withClient(options, terminal, async (client) => {
       const keys = await allKeys(client, service);
       show({ keys }, options, terminal, () => tellKeys(keys, Date.now()));
-      for (const line of warnings(keys, Date.now())) terminal.say(line);
+      for (const line of [...orphans(keys, Date.now()), ...warnings(keys, Date.now())]) terminal.say(line);
     }),
   );
 }
@@ -174,6 +174,16 @@ function stateOf(key: Key, now: number): string {
   if (key.revoked_at !== null) return `revoked ${key.revoked_at.slice(0, 10)}`;
   if (Date.parse(key.expires_at) <= now) return `expired ${key.expires_at.slice(0, 10)}`;
   return `until ${key.expires_at.slice(0, 10)}`;
+}
+
+/** Keys that work though whoever made and saw them has left. */
+function orphans(keys: readonly Key[], now: number): readonly string[] {
+  return keys
+    .filter((key) => !key.created_by_active && key.revoked_at === null && Date.parse(key.expires_at) > now)
+    .map(
+      ({ id, service, created_by: maker }) =>
+        `${id} (${service}) was made by ${maker}, who is no longer active: bulkhead key revoke ${id}`,
+    );
 }
 
 /** Of keys that end soon, work, and have no successor yet. */

@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { BulkheadError } from '../errors.ts';
+import { type AuditConfig, auditSchema } from './audit.ts';
 import { type AuthzenConfig, authzenSchema } from './authzen.ts';
 import {
   type DatabaseConnection,
@@ -35,6 +36,7 @@ const fileSchema = z.strictObject({
   directory: directorySchema,
   signals: signalsSchema,
   services: servicesSchema.optional(),
+  audit: auditSchema,
 });
 
 export interface Config {
@@ -78,6 +80,8 @@ export interface Config {
   readonly signals: readonly SignalsConfig[];
   /** Who provisions people and groups. */
   readonly directory: DirectoryConfig;
+  /** Whose log has what is nobody's. */
+  readonly audit: AuditConfig;
   /** For the command line: a bearer token, or a development account to act as. */
   readonly token: string | undefined;
   readonly actAs: string | undefined;
@@ -113,6 +117,7 @@ export function loadConfig(
     directory,
     signals,
     services,
+    audit,
   } = validate(fileSchema, file.content, file.name);
   const policy = levels === undefined ? DEFAULT_POLICY : { levels, compartments: compartments ?? [] };
   return deepFreeze({
@@ -140,6 +145,7 @@ export function loadConfig(
     resource,
     authzen,
     directory,
+    audit,
     signals: signalsOf(signals, issuers, file.name),
     certificates: certificateSources(
       services,

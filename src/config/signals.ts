@@ -18,6 +18,8 @@ const transmitterSchema = z.strictObject({
   issuerName: z.string().min(1),
   /** What its events call that issuer; absent: as the issuer's own tokens do. */
   subjectIssuer: z.string().min(1).max(512).optional(),
+  /** Which claim of that issuer's tokens the `sub` of its events repeats. */
+  subjectClaim: z.string().min(1).default('sub'),
   algorithms: z.array(z.string()).min(1).default(['ES256', 'RS256', 'PS256', 'EdDSA']),
   /** A secret that its requests carry as a bearer token, beside the signature of each event. */
   bearerFile: z.string().min(1).optional(),

@@ -28,6 +28,7 @@ const keyView = z
       })
       .nullable(),
     created_by: z.string(),
+    created_by_active: z.boolean().describe('false: disabled or gone, and the key works all the same'),
     created_at: z.string(),
     expires_at: z.string(),
     last_used_at: z.string().nullable().describe('to the minute'),
@@ -53,6 +54,7 @@ export function keyOf(row: ApiKeyRow): z.infer<typeof keyView> {
       containers: [...row.limits.containers],
     },
     created_by: row.createdBy,
+    created_by_active: row.isMakerActive,
     created_at: isoOf(row.createdAt),
     expires_at: isoOf(row.expiresAt),
     last_used_at: row.lastUsedAt === null ? null : isoOf(row.lastUsedAt),

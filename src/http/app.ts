@@ -132,16 +132,18 @@ function authenticated(
       return next();
     }
     const caller = await services.authenticate(presentedCredentials(c, publicUrl));
-    c.set('caller', { identity: toIdentity(caller), requestId: c.get('requestId') });
+    const { expiresAt } = caller;
+    c.set('caller', { identity: toIdentity(caller), requestId: c.get('requestId'), expiresAt });
     return next();
   };
 }
 
-function allRoutes(services: Services, { log, publicUrl, levels, decideStreamsEveryMs: every }: AppOptions) {
+function allRoutes(services: Services, options: AppOptions) {
+  const { log, publicUrl, levels, decideStreamsEveryMs: every } = options;
   return [
     retrieveRoutes(services, levels),
     documentRoutes(services),
-    batchRoutes(services, log, every),
+    batchRoutes(services, options),
     containerRoutes(services),
     principalRoutes(services),
     apiKeyRoutes(services),

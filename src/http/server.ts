@@ -4,6 +4,7 @@ import { createSecureContext, type TlsOptions } from 'node:tls';
 import { createAdaptorServer } from '@hono/node-server';
 import { BulkheadError } from '../errors.ts';
 import type { BulkheadApp } from './app.ts';
+import { lingerOnClose } from './linger.ts';
 import { answerUnread, MAX_HEADER_BYTES } from './unread-requests.ts';
 
 /** PEM: the certificate with what links it to an authority, and its private key. */
@@ -63,6 +64,7 @@ export async function listen(
         }),
   });
   answerUnread(server, () => app.headersTooLarge?.());
+  lingerOnClose(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, resolve);

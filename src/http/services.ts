@@ -48,7 +48,10 @@ import type { ProgressWork } from './progress-stream.ts';
 import type { Refusal } from './refusals.ts';
 
 /** Who asks, and in which request: what every operation is called with. */
-export type Caller = AdminCaller;
+export interface Caller extends AdminCaller {
+  /** When what they were let in by ends of itself: milliseconds since 1970. Absent: it does not. */
+  readonly expiresAt?: number | undefined;
+}
 
 export interface Services {
   /** @throws BulkheadError `missing_token`, `invalid_token`, `identity_unavailable`, `replay_check_unavailable` */
@@ -59,7 +62,7 @@ export interface Services {
    */
   verifyToken(token: string): Promise<VerifiedCaller>;
   /**
-   * Makes this process forget an issuer's keys and fetch them anew.
+   * Makes this process forget an issuer's keys and fetch them anew, and soon every other one.
    * @throws BulkheadError `right_missing` without `administer` at the root; `not_found` for an issuer of another tenant;
    *   `identity_unavailable`, and then no token of the issuer is believed
    */

@@ -1,6 +1,6 @@
 /** Answers that stay open: whether their caller may still have them is asked while they do. */
 
-import { isBulkheadError } from '../errors.ts';
+import { BulkheadError, isBulkheadError } from '../errors.ts';
 import type { CallerIdentity } from '../store/authority.ts';
 import type { Refusal } from './refusals.ts';
 
@@ -12,6 +12,8 @@ export interface StreamWatch {
   readonly stillHolds: () => Promise<void>;
   /** Milliseconds from one asking to the next. */
   readonly everyMs?: number | undefined;
+  /** Milliseconds until the caller's credentials end of themselves, when they are asked about too. */
+  readonly expiresInMs?: (() => number) | undefined;
 }
 
 /** What is asked, and told when it turns somebody away: of the services. */
@@ -23,17 +25,21 @@ interface Deciding {
 /**
  * Asks for the caller of one request, and records it when that turns them away: the status has been sent by then.
  * @param route a pattern, without ids
+ * @param expiresInMs absent where an answer may outlive the credentials that it was asked for with
  */
 export function watchCaller(
   { stillHolds, audit }: Deciding,
   { identity, requestId }: { readonly identity: CallerIdentity; readonly requestId: string },
   route: string,
   everyMs?: number,
+  expiresInMs?: () => number,
 ): StreamWatch {
   return {
     everyMs,
+    expiresInMs,
     stillHolds: async () => {
       try {
+        if (expiresInMs !== undefined && expiresInMs() <= 0) throw expired();
         await stillHolds(identity);
       } catch (error) {
         if (isBulkheadError(error) && (error.status === 401 || error.status === 403))
@@ -53,6 +59,13 @@ export function watchCaller(
   };
 }
 
+function expired(): BulkheadError {
+  return new BulkheadError(
+    'invalid_token',
+    'What this was opened with has expired; send the rest with a new token or key.',
+  );
+}
+
 /**
  * The items as they come, for as long as the caller holds what they were let in by: it was asked at most `everyMs`
  * before each of them, and is asked as often while none comes. Counted from the first time that somebody reads; the
@@ -61,10 +74,10 @@ export function watchCaller(
  */
 export async function* whileHolding<T>(
   items: AsyncIterable<T>,
-  { stillHolds, everyMs = DECIDED_EVERY_MS }: StreamWatch,
+  { stillHolds, everyMs = DECIDED_EVERY_MS, expiresInMs = () => everyMs }: StreamWatch,
 ): AsyncGenerator<T> {
   const iterator = items[Symbol.asyncIterator]();
-  const due = new Due(everyMs);
+  const due = new Due(() => Math.min(everyMs, Math.max(1, expiresInMs())));
   let isEnded = false;
   try {
     for (let next = iterator.next(); ; next = iterator.next()) {
@@ -87,19 +100,19 @@ export async function* whileHolding<T>(
 
 /** The time of the next asking. */
 class Due {
-  readonly #everyMs: number;
+  readonly #nextMs: () => number;
   #at = 0;
   #timer: NodeJS.Timeout | undefined;
   #over: Promise<true> | undefined;
 
-  constructor(everyMs: number) {
-    this.#everyMs = everyMs;
+  constructor(nextMs: () => number) {
+    this.#nextMs = nextMs;
     this.begin();
   }
 
   begin(): void {
     this.stop();
-    this.#at = performance.now() + this.#everyMs;
+    this.#at = performance.now() + this.#nextMs();
     this.#over = undefined;
   }
 

@@ -1,5 +1,7 @@
 /** Requests that the HTTP parser gave up on before anything of ours saw them. */
+import type { Socket } from 'node:net';
 import type { createAdaptorServer } from '@hono/node-server';
+import { closeLingering } from './linger.ts';
 
 /**
  * Bytes of all headers of a request together: a user's token, an actor's, and a proof, each of the length that is
@@ -19,15 +21,15 @@ const STATUS_LINES: Readonly<Record<string, string>> = {
  * @param onTooLong must not throw
  */
 export function answerUnread(server: ReturnType<typeof createAdaptorServer>, onTooLong: () => void): void {
-  server.on(
-    'clientError',
-    (error: NodeJS.ErrnoException, socket: NodeJS.WritableStream & { destroy(): void }) => {
-      if (error.code === 'HPE_HEADER_OVERFLOW') onTooLong();
-      if (socket.writable) {
-        const status = STATUS_LINES[error.code ?? ''] ?? '400 Bad Request';
-        socket.write(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`);
-      }
-      socket.destroy();
-    },
-  );
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    const isTooLong = error.code === 'HPE_HEADER_OVERFLOW';
+    if (isTooLong) onTooLong();
+    if (socket.writable) {
+      const status = STATUS_LINES[error.code ?? ''] ?? '400 Bad Request';
+      socket.write(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`);
+      // what is left of them is still coming
+      if (isTooLong) return closeLingering(socket, socket);
+    }
+    socket.destroy();
+  });
 }

@@ -24,6 +24,8 @@ export interface ApiKeyRow {
     readonly containers: readonly string[];
   } | null;
   readonly createdBy: string;
+  /** Whether its maker's account is there and not disabled; the key works all the same. */
+  readonly isMakerActive: boolean;
   readonly createdAt: number;
   readonly expiresAt: number;
   readonly lastUsedAt: number | null;
@@ -196,6 +198,7 @@ export async function touchApiKey(database: Database, role: ProcessRole, id: str
 
 const KEYS = sql`
   select k.id, s.key as service, k.name, k.rights, a.key as actor, m.key as "createdBy",
+    coalesce(d.status = 'active', false) as "isMakerActive",
     case when l.principal_id is not null then json_build_object('level', l.level, 'compartments', l.compartments,
       'containers', array(select c.path from bulkhead.access_class c where c.id = any (l.containers)
         order by c.path collate "C")) end as limits,
@@ -207,5 +210,6 @@ const KEYS = sql`
     (select n.id from bulkhead.api_key n where n.replaces = k.id) as "replacedBy"
   from bulkhead.api_key k join bulkhead.principal s on s.id = k.service_id
   join bulkhead.principal m on m.id = k.created_by
+  left join bulkhead.directory_account d on d.principal_id = k.created_by
   left join bulkhead.principal a on a.id = k.actor_id
   left join bulkhead.actor_ceiling l on l.principal_id = k.actor_id`;

@@ -23,8 +23,10 @@ const HEARTBEAT_MS = 10_000;
 /** Says that the source is current now; written at most every ten seconds. It never goes back. */
 export async function beat(trx: Work, source: string, now: Instant): Promise<void> {
   await sql`
-    insert into bulkhead.directory_source as s (tenant_id, source, as_of)
-    values (bulkhead.ctx_tenant(), ${source}, to_timestamp(${now}::float8 / 1000))
-    on conflict (tenant_id, source) do update set as_of = excluded.as_of
-    where s.as_of < excluded.as_of - make_interval(secs => ${HEARTBEAT_MS / 1000}::float8)`.execute(trx);
+    insert into bulkhead.directory_source as s (tenant_id, source, as_of, kept)
+    values (bulkhead.ctx_tenant(), ${source}, to_timestamp(${now}::float8 / 1000), true)
+    on conflict (tenant_id, source) do update set as_of = greatest(s.as_of, excluded.as_of), kept = true
+    where s.as_of < excluded.as_of - make_interval(secs => ${HEARTBEAT_MS / 1000}::float8) or not s.kept`.execute(
+    trx,
+  );
 }

@@ -199,11 +199,11 @@ export class Directory {
   touchSource(sources: readonly string[], asOf: Instant): Promise<void> {
     return this.#run(async (trx) => {
       await sql`
-        insert into bulkhead.directory_source as s (tenant_id, source, as_of)
-        select bulkhead.ctx_tenant(), name, to_timestamp(${asOf}::float8 / 1000) from unnest(${[...sources]}::text[]) name
-        on conflict (tenant_id, source) do update set as_of = excluded.as_of where s.as_of < excluded.as_of`.execute(
-        trx,
-      );
+        insert into bulkhead.directory_source as s (tenant_id, source, as_of, kept)
+        select bulkhead.ctx_tenant(), name, to_timestamp(${asOf}::float8 / 1000), true
+        from unnest(${[...sources]}::text[]) name
+        on conflict (tenant_id, source) do update set as_of = greatest(s.as_of, excluded.as_of), kept = true
+        where s.as_of < excluded.as_of or not s.kept`.execute(trx);
     });
   }
 

@@ -26,7 +26,7 @@ export interface Schema {
     status: Generated<'active' | 'disabled'>;
   };
   directory_group: TenantScoped & { principal_id: number; display_name: string };
-  directory_source: TenantScoped & { source: string; as_of: Timestamp };
+  directory_source: TenantScoped & { source: string; as_of: Timestamp; kept: Generated<boolean> };
   membership: TenantScoped & Validity & { group_id: number; member_id: number };
   clearance: TenantScoped &
     Validity & {

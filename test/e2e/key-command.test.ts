@@ -71,6 +71,20 @@ describe('bulkhead key', () => {
     expect(stdout + stderr).not.toMatch(/bhk_/);
   });
 
+  it('lists keys that work though whoever made them has left, and says so', async () => {
+    const madeBy = (account: string) =>
+      asSuperuser(
+        test.store.database,
+        `update api_key set created_by = (select id from principal where key = 'user:workforce|${account}')`,
+      );
+    expect((await asRoot('key', 'list')).stderr).not.toContain('no longer active');
+    await madeBy('paul');
+    expect((await asRoot('key', 'list')).stderr).toMatch(
+      /^([a-z2-7]{16}) \(service:workforce\|bot\) was made by user:workforce\|paul, who is no longer active: bulkhead key revoke \1$/m,
+    );
+    await madeBy('root');
+  });
+
   it('rotates and revokes one', async () => {
     const [{ id } = { id: '' }] = await asSuperuser<{ id: string }>(
       test.store.database,

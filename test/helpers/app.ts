@@ -17,6 +17,7 @@ import * as principals from '../../src/admin/principals.ts';
 import * as revocations from '../../src/admin/revocations.ts';
 import { decisionService } from '../../src/assembly/decision-service.ts';
 import { issuerService } from '../../src/assembly/issuer-service.ts';
+import { KeyReloads } from '../../src/assembly/key-reloads.ts';
 import { repairService } from '../../src/assembly/repair-service.ts';
 import { queryAudit, verifyAudit } from '../../src/audit/query.ts';
 import { limitsSchema } from '../../src/config/limits.ts';
@@ -297,7 +298,7 @@ async function realServices(
     newDocumentId: () => documentId(randomUUID()),
   };
   const trusted = [...idp.issuers.map(profileOf), ...profiles];
-  const verifier = createTokenVerifier(trusted, { now: Date.now });
+  const verifier = createTokenVerifier(trusted, { now: Date.now, reloadDistanceMs: 1_000 });
   const auditParts = { ...parts, checkpointsFile, publicKey: key.publicKey };
   const submitter = async ({ identity, requestId }: Parameters<Services['ingest']['one']>[0]) => {
     const authority = await authorize(database, 'ingest', TEST_SCHEME, identity);
@@ -319,7 +320,7 @@ async function realServices(
       now: Date.now,
     }),
     verifyToken: (token) => verifier.verify(token),
-    ...issuerService(parts, { profiles: trusted, verifier }),
+    ...issuerService(parts, { profiles: trusted, keyReloads: new KeyReloads(verifier) }),
     stillHolds: async (identity) => {
       await authorize(database, 'retrieve', TEST_SCHEME, identity);
     },

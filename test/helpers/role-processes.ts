@@ -30,6 +30,8 @@ export interface RoleProcesses {
   init(): Promise<void>;
   /** Address of the database as this login. */
   readonly url: (login?: string) => string;
+  /** Whose tokens `ask` brings. */
+  readonly issuer: IssuerServer;
   close(): Promise<void>;
 }
 
@@ -86,6 +88,7 @@ export async function openRoleProcesses(
   const opened: Bulkhead[] = [];
   return {
     url,
+    issuer,
     config,
     open: async (role, environment, name, options = {}) => {
       const process = await openBulkhead(config(role, environment, name), {

@@ -224,6 +224,27 @@ describe('/v1/api-keys', () => {
     expect([first.keys[0]?.id, second.keys[0]?.id]).toEqual([keys[0]?.id, keys[1]?.id]);
   });
 
+  it('tells those who administer it which keys go on without whoever made them', async () => {
+    const { id, key } = await create();
+    const listed = async () => {
+      const answer = await test.ask('root', 'GET', '/v1/api-keys?limit=200');
+      return keyListView.parse(answer.json).keys.find((one) => one.id === id);
+    };
+    expect(await listed()).toMatchObject({ created_by: 'user:workforce|root', created_by_active: true });
+    // as if made before that account was disabled
+    await asSuperuser(
+      test.store.database,
+      `update api_key set created_by = (select id from principal where key = 'user:workforce|paul') where id = '${id}'`,
+    );
+    expect(await listed()).toMatchObject({ created_by: 'user:workforce|paul', created_by_active: false });
+    expect((await ask(key, 'GET', '/v1/documents')).status).toBe(200);
+    await asSuperuser(
+      test.store.database,
+      `delete from directory_account a using principal p where p.id = a.principal_id and p.key = 'user:workforce|paul'`,
+    );
+    expect(await listed()).toMatchObject({ created_by: 'user:workforce|paul', created_by_active: false });
+  });
+
   it('rotates a key, whose predecessor works for as long as was said', async () => {
     const { id, key } = await create();
     const path = `/v1/api-keys/${id}/rotate`;

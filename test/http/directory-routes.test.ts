@@ -61,7 +61,7 @@ it('the commands import a file and tell how old each source is', async () => {
   const file = join(folder, 'people.csv');
   await writeFile(file, CSV);
   const imported = await bulkhead('directory', 'import', file, '--source', 'hr', '--issuer', 'partners');
-  expect(imported).toContain('accounts: 1 added, 0 changed, 0 enabled, 0 disabled');
+  expect(imported).toContain('accounts: 1 added, 0 changed, 0 re-enabled, 0 disabled');
   expect(await bulkhead('directory', 'status')).toMatch(
     /^hr: current at \d{4}-.*; 1 accounts, 0 of them disabled, 1 groups$/m,
   );

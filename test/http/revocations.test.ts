@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openTestApp, type TestApp } from '../helpers/app.ts';
+import { asSuperuser } from '../helpers/policy-tables.ts';
 
 const EVERY_MS = 100;
 
@@ -136,7 +137,7 @@ describe('An open batch', () => {
     );
 
   /** A batch of anna, whose lines are sent and read one by one; the answer begins with the first result. */
-  async function openBatch(first: string) {
+  async function openBatch(first: string, credential?: string) {
     let send: ReadableStreamDefaultController<Uint8Array> | undefined;
     const body = new ReadableStream<Uint8Array>({
       start: (controller) => {
@@ -147,7 +148,7 @@ describe('An open batch', () => {
     const response = await fetch(`${test.url}/v1/documents:batch`, {
       method: 'POST',
       headers: {
-        authorization: `Bearer ${await test.token('anna')}`,
+        authorization: `Bearer ${credential ?? (await test.token('anna'))}`,
         'content-type': 'application/x-ndjson',
       },
       body,
@@ -183,6 +184,38 @@ describe('An open batch', () => {
     ]);
     batch.close();
     await test.ask('root', 'PATCH', '/v1/principals/user%3Aworkforce%7Canna', { status: 'active' });
+  });
+
+  /** With a key of a service that may ingest, which ends after so many milliseconds. */
+  async function shortKey(ms: number): Promise<string> {
+    const principal = 'service:workforce|short-lived';
+    await test.ask('root', 'POST', '/v1/principals', { principal, display_name: principal });
+    await test.ask('root', 'POST', '/v1/containers/%2Fhr/roles', { principal, right: 'ingest' });
+    const body = { service: principal, name: 'Short', rights: ['ingest'] };
+    const { json } = await test.ask('root', 'POST', '/v1/api-keys', body);
+    await asSuperuser(
+      test.store.database,
+      `update api_key set expires_at = clock_timestamp() + interval '${ms} milliseconds' where id = '${json.id}'`,
+    );
+    return String(json.key);
+  }
+
+  it.each([
+    ['token', () => test.token('anna', { lifetimeSeconds: 2 }), 'user:workforce|anna'],
+    ['key', () => shortKey(2_000), 'service:workforce|short-lived'],
+  ])('ends with one last line when the %s that opened it expires', async (name, credential, subject) => {
+    await nextSecond();
+    const began = performance.now();
+    const batch = await openBatch(`first-${name}`, await credential());
+    expect(await batch.read()).toMatchObject({ status: 'created' });
+    const before = test.refusals.length;
+    expect(await batch.read()).toMatchObject({ line: 0, status: 'failed', error: { code: 'invalid_token' } });
+    expect(performance.now() - began).toBeLessThan(2_000 + EVERY_MS * 5);
+    expect(await batch.read()).toBeUndefined();
+    expect(test.refusals.slice(before)).toMatchObject([
+      { code: 'invalid_token', status: 401, subject, route: '/v1/documents:batch' },
+    ]);
+    batch.close();
   });
 
   it('writes nothing of what is sent once they are signed out', async () => {

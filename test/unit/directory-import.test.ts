@@ -20,8 +20,13 @@ describe('CSV', () => {
   it('is read by its header, whatever the order of the columns', () => {
     const file = readCsv('id,display_name,kind,extra\r\nada,"Byron, ""Ada""",user,x\r\n');
     expect(file.accounts).toEqual([
-      { id: 'ada', displayName: 'Byron, "Ada"', email: undefined, active: true },
+      { id: 'ada', displayName: 'Byron, "Ada"', email: undefined, active: undefined },
     ]);
+  });
+
+  it('says of an account that it is active, that it is not, or nothing', () => {
+    const file = readCsv('kind,id,display_name,active\nuser,a,A,true\nuser,b,B,false\nuser,c,C,\n');
+    expect(file.accounts.map(({ active }) => active)).toEqual([true, false, undefined]);
   });
 
   it.each([
@@ -73,7 +78,7 @@ describe('LDIF', () => {
   it('is read with folded lines, base64, names as members and groups in groups', () => {
     const file = readLdif(LDIF, {});
     expect(file.accounts).toEqual([
-      { id: 'ada', displayName: 'Ada Ünal', email: 'ada@example.org', active: true },
+      { id: 'ada', displayName: 'Ada Ünal', email: 'ada@example.org', active: undefined },
       { id: 'jürg', displayName: 'Jürg', email: undefined, active: false },
     ]);
     expect(file.memberships).toEqual([
@@ -109,6 +114,16 @@ describe('LDIF', () => {
     const locked = (line: string) =>
       readLdif(`dn: uid=a,dc=x\nobjectClass: person\nuid: a\ncn: A\n${line}\n`, {}).accounts[0]?.active;
     expect(['nsAccountLock: TRUE ', 'userAccountControl: 514 '].map(locked)).toEqual([false, false]);
+  });
+
+  it('says of an account that it is active only where it has a lock that is open', () => {
+    const open = (line: string) =>
+      readLdif(`dn: uid=a,dc=x\nobjectClass: person\nuid: a\ncn: A\n${line}\n`, {}).accounts[0]?.active;
+    expect(['nsAccountLock: false', 'userAccountControl: 512', 'sn: A'].map(open)).toEqual([
+      true,
+      true,
+      undefined,
+    ]);
   });
 
   it('with a member that is not in the file is refused', () => {
@@ -201,6 +216,62 @@ describe('an import', () => {
     const dry = await run(CSV, { dryRun: true });
     expect(await accounts()).toEqual([]);
     expect(await run(CSV)).toEqual(dry);
+  });
+
+  const disable = (key: string) =>
+    asSuperuser(
+      store.database,
+      `update directory_account a set status = 'disabled' from principal p where p.id = a.principal_id and p.key = '${key}'`,
+    );
+  const statusOf = async (key: string) => (await accounts()).find((each) => each.key === key)?.status;
+  const ADA = 'user:workforce|ada';
+
+  it.each([
+    ['has no column for it', CSV.replace(/,active,/, ',other,')],
+    ['leaves it empty', CSV.replace(',true,eng', ',,eng')],
+    ['changes something else of the account', CSV.replace('Byron, Ada', 'King, Ada').replace(',true,', ',,')],
+  ])('leaves an account disabled that somebody disabled here, when the file %s', async (_, file) => {
+    await run(CSV);
+    await disable(ADA);
+    for (const dryRun of [true, false]) {
+      const report = await run(file, { dryRun });
+      expect(report.accounts).toMatchObject({ enabled: 0, disabled: 0 });
+      expect(report.lines.join()).not.toContain('re-enabled');
+      expect(await statusOf(ADA)).toBe('disabled');
+    }
+  });
+
+  it('leaves an account active that the file says nothing of, and makes a new one active', async () => {
+    await run('kind,id,display_name\nuser,ada,Ada\n');
+    expect(await run('kind,id,display_name\nuser,ada,Ada\nuser,eve,Eve\n')).toMatchObject({
+      accounts: { added: 1, changed: 0, enabled: 0, disabled: 0 },
+    });
+    expect(await accounts()).toEqual([
+      { key: ADA, status: 'active' },
+      { key: 'user:workforce|eve', status: 'active' },
+    ]);
+  });
+
+  it('enables an account again that the file says is active, and its dry run says so in plain words', async () => {
+    await run(CSV);
+    await disable(ADA);
+    const dry = await run(CSV, { dryRun: true });
+    expect(dry).toMatchObject({ accounts: { enabled: 1 }, lines: [`~ ${ADA} (re-enabled)`] });
+    expect(await statusOf(ADA)).toBe('disabled');
+    expect(await run(CSV)).toEqual(dry);
+    expect(await statusOf(ADA)).toBe('active');
+    const [record] = await asSuperuser<{ body: string }>(
+      store.database,
+      `select body from audit_record where kind = 'directory.principals' order by seq desc limit 1`,
+    );
+    expect(JSON.parse(record?.body ?? '')).toMatchObject({ change: 'enabled', principals: [ADA] });
+  });
+
+  it('of an LDIF file without locks enables nobody again', async () => {
+    await run(LDIF, { format: 'ldif' });
+    await disable(ADA);
+    expect(await run(LDIF, { format: 'ldif' })).toMatchObject({ accounts: { enabled: 0 }, lines: [] });
+    expect(await statusOf(ADA)).toBe('disabled');
   });
 
   it('disables who is missing only when told so, and takes them out of every group', async () => {

@@ -1,5 +1,5 @@
 /** Past a level's maxDirectoryAgeSeconds its documents are closed to whoever the old source vouches for, to the instant. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { instant } from '../../src/policy/ids.ts';
 import { assuranceCeiling, type LabelScheme } from '../../src/policy/label.ts';
 import { listDocuments, readDocument } from '../../src/retrieve/documents.ts';
@@ -121,5 +121,72 @@ describe('a source that grows old', () => {
     const told = Date.now() - Date.parse(freshness.directory_as_of ?? '');
     expect(told).toBeGreaterThanOrEqual(5_000);
     expect(told).toBeLessThan(60_000);
+  });
+
+  describe('of a group', () => {
+    beforeAll(async () => {
+      // ann is in the crew of `g`; bob in a group made by hand, and in one that ended; both accounts are of `w`
+      await asSuperuser(
+        spine.database,
+        `update directory_account set source = 'w';
+         insert into directory_source (tenant_id, source, as_of, kept) values (1, 'g', now(), true), (1, 'h', now(), true),
+           (1, 'made', now() - interval '1 year', false);
+         insert into principal (id, tenant_id, kind, key) overriding system value values (10, 1, 'group', 'group:g|crew'),
+           (11, 1, 'group', 'group:made|here'), (12, 1, 'group', 'group:nowhere|here'), (13, 1, 'group', 'group:gg|crew'),
+           (14, 1, 'group', 'group:h|left');
+         insert into membership (tenant_id, group_id, member_id, valid_until) values (1, 10, 1, null), (1, 11, 2, null),
+           (1, 12, 2, null), (1, 13, 2, null), (1, 14, 2, now());`,
+      );
+    });
+    beforeEach(async () => {
+      for (const source of ['w', 'g', 'h']) await age(source, 1_000);
+    });
+    const [open, closed] = [
+      [1, 'read', 1],
+      [0, 'not_found', 0],
+    ];
+
+    it('closes what asks for its age to its members and to nobody else, and opens it when it is current again', async () => {
+      expect(await seenBy(spine.ann)).toEqual(open);
+      await age('g', HOUR * 1000 + 1_000);
+      expect(await seenBy(spine.ann)).toEqual(closed);
+      expect(await seenBy(spine.bob)).toEqual(open);
+      await age('g', HOUR * 1000 - 60_000);
+      expect(await seenBy(spine.ann)).toEqual(open);
+    });
+
+    it('is beside that of the account, which still counts', async () => {
+      await age('w', HOUR * 1000 + 1_000);
+      expect(await seenBy(spine.ann)).toEqual(closed);
+      expect(await seenBy(spine.bob)).toEqual(closed);
+    });
+
+    it('says in the answer how old it is', async () => {
+      await age('g', 600_000);
+      const { freshness } = await retrieved(spine.ann);
+      expect(Date.now() - Date.parse(freshness.directory_as_of ?? '')).toBeGreaterThanOrEqual(600_000);
+    });
+
+    it('counts through a group that was made by hand, and no longer than the membership', async () => {
+      const add = 'insert into membership (tenant_id, group_id, member_id) values (1, 10, 11)';
+      await asSuperuser(spine.database, add);
+      await age('g', HOUR * 1000 + 1_000);
+      expect(await seenBy(spine.bob)).toEqual(closed);
+      await asSuperuser(spine.database, 'delete from membership where group_id = 10 and member_id = 11');
+      await age('h', HOUR * 1000 + 1_000);
+      expect(await seenBy(spine.bob)).toEqual(open);
+    });
+
+    it('is not asked of a group that the token names, but of those that it is in', async () => {
+      await age('g', HOUR * 1000 + 1_000);
+      const bearer = { ...spine.bob, tokenGroups: ['group:g|crew'] };
+      expect(await seenBy(bearer)).toEqual(open);
+      await age('h', HOUR * 1000 + 1_000);
+      await asSuperuser(
+        spine.database,
+        'insert into membership (tenant_id, group_id, member_id) values (1, 14, 10)',
+      );
+      expect(await seenBy(bearer)).toEqual(closed);
+    });
   });
 });

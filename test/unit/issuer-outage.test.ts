@@ -21,7 +21,8 @@ beforeEach(async () => {
 afterEach(() => server.close());
 
 function verifierWith(changes: Partial<IssuerProfile> = {}, maxStaleSeconds = 3_600): TokenVerifier {
-  return createTokenVerifier([server.profile(changes)], { now: () => now, maxStaleSeconds });
+  const options = { now: () => now, maxStaleSeconds, reloadDistanceMs: 1_000 };
+  return createTokenVerifier([server.profile(changes)], options);
 }
 
 const long = (sub = 'anna.keller') => server.sign(key, { sub, exp: NOW_SECONDS + 7_200 });

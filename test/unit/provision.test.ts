@@ -4,7 +4,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadDirectory } from '../../src/dev/load-directory.ts';
 import { provisionPeople, provisionRights } from '../../src/ingest/provision.ts';
 import { instant } from '../../src/policy/ids.ts';
+import { authorize } from '../../src/store/authority.ts';
+import type { Work } from '../../src/store/database.ts';
 import { Directory } from '../../src/store/directory.ts';
+import { beat, enterScope } from '../../src/store/directory-scope.ts';
 import { syncLevels } from '../../src/store/level-scheme.ts';
 import { createTenant } from '../../src/store/tenants.ts';
 import { openTestTenant, TEST_SCHEME, type TestTenant } from '../helpers/tenant.ts';
@@ -144,6 +147,32 @@ describe('the directory', () => {
     expect((await tenant.as('user:workforce|root')).subject.user.assurance.directoryAsOf).toBe(
       NOW + 86_400_000 * 365,
     );
+  });
+
+  it('keeps a source from the first time that it was current, an earlier instant or by provisioning', async () => {
+    const admin = { principal: 'user:hand|root', source: 'hand', displayName: 'Root' };
+    await createTenant(tenant.database, { name: 'by-hand', admin, rootLevel: 'public' });
+    const identity = { tokenGroups: [], actor: undefined, acr: undefined, authTime: undefined };
+    const { context } = await authorize(tenant.database, 'admin', TEST_SCHEME, {
+      ...identity,
+      tenant: 'by-hand',
+      user: 'user:hand|root',
+    });
+    const work = <T>(does: (trx: Work) => Promise<T>) => tenant.database.unitOfWork('admin', context, does);
+    const sources = async () => {
+      const query = sql<{ source: string; kept: boolean; late: boolean }>`
+        select source, kept, as_of > to_timestamp(${NOW}::float8 / 1000) as late from bulkhead.directory_source`;
+      return (await work((trx) => query.execute(trx))).rows;
+    };
+    expect(await sources()).toMatchObject([{ source: 'hand', kept: false }]);
+    const late = (await sources())[0]?.late;
+    await work((trx) => Directory.within(trx).touchSource(['hand'], instant(0)));
+    expect(await sources()).toEqual([{ source: 'hand', kept: true, late }]);
+    await work(async (trx) => {
+      await enterScope(trx, { source: 'hr', issuer: 'hand' });
+      await beat(trx, 'hr', NOW);
+    });
+    expect(await sources()).toContainEqual({ source: 'hr', kept: true, late: false });
   });
 
   it('lists principals with names', async () => {

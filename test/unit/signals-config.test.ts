@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { openIdentity } from '../../src/assembly/open-identity.ts';
 import { loadConfig } from '../../src/config/config.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'bulkhead-signals-'));
@@ -9,12 +10,27 @@ const file = join(folder, 'bulkhead.yaml');
 writeFileSync(join(folder, 'stream-secret'), 'long and random\n');
 afterAll(() => rmSync(folder, { recursive: true }));
 
+const LEVELS = [{ name: 'internal' }];
 const ISSUERS = [
   { name: 'workforce', tenant: 'acme', issuer: 'https://login.example', audience: 'urn:bulkhead:api' },
   {
     name: 'shared',
     tenant: { claim: 'org', map: { a: 'acme', b: 'beta' } },
     issuer: 'https://shared.example',
+    audience: 'urn:bulkhead:api',
+  },
+  {
+    name: 'entra',
+    kind: 'entra',
+    tenant: 'acme',
+    issuer: 'https://login.microsoftonline.com/11111111-2222-3333-4444-555555555555/v2.0',
+    audience: 'urn:bulkhead:api',
+  },
+  {
+    name: 'okta',
+    kind: 'okta',
+    tenant: 'acme',
+    issuer: 'https://acme.okta.com/oauth2/default',
     audience: 'urn:bulkhead:api',
   },
 ];
@@ -75,5 +91,31 @@ describe('The configuration of signals', () => {
     ['with an age that lets through what nobody remembers', { maxAgeSeconds: 365 * 86_400 }],
   ])('is refused %s', (_, change) => {
     expect(() => signals({ ...STREAM, ...change })).toThrow(/config_invalid/);
+  });
+});
+
+describe('A stream whose events would name nobody that tokens do', () => {
+  const start = (change: object) => {
+    writeFileSync(
+      file,
+      JSON.stringify({ levels: LEVELS, issuers: ISSUERS, signals: [{ ...STREAM, ...change }] }),
+    );
+    const config = loadConfig({ BULKHEAD_CONFIG: file });
+    return openIdentity(config, new URL('https://bulkhead.example'), Date.now);
+  };
+  const refused = (words: RegExp) => ({ code: 'config_invalid', detail: expect.stringMatching(words) });
+
+  it('is refused at the start where accounts are told apart by two claims together', async () => {
+    await expect(start({ issuerName: 'entra' })).rejects.toMatchObject(refused(/by tid and oid: .* cannot/));
+    await expect(start({ issuerName: 'entra', subjectClaim: 'oid' })).rejects.toMatchObject(
+      refused(/by tid and oid/),
+    );
+  });
+
+  it('is refused where they are told apart by another claim, unless its events are said to repeat that', async () => {
+    await expect(start({ issuerName: 'okta' })).rejects.toMatchObject(refused(/say subjectClaim: uid/));
+    expect((await start({ issuerName: 'okta', subjectClaim: 'uid' })).profiles).toHaveLength(4);
+    expect((await start({})).profiles).toHaveLength(4);
+    await expect(start({ subjectClaim: 'uid' })).rejects.toMatchObject(refused(/say subjectClaim: sub/));
   });
 });

@@ -5,7 +5,8 @@ export interface FileAccount {
   readonly id: string;
   readonly displayName: string;
   readonly email: string | undefined;
-  readonly active: boolean;
+  /** Absent: the file does not say, and what was decided of the account stands. */
+  readonly active: boolean | undefined;
 }
 
 export interface FileGroup {

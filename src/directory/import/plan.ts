@@ -1,7 +1,7 @@
 /** What an import would change: the file against what the source has now. */
 import { parsePrincipal } from '../../policy/principal.ts';
 import type { SourceContent } from '../../store/directory-sources.ts';
-import { badFile, type DirectoryFile } from './directory-file.ts';
+import { badFile, type DirectoryFile, type FileAccount } from './directory-file.ts';
 
 interface Account {
   readonly key: string;
@@ -55,7 +55,7 @@ export function planImport(
   removeMissing: boolean,
 ): ImportPlan {
   const wanted = named(file, naming);
-  const accounts = planAccounts(wanted.accounts, now.accounts, removeMissing);
+  const accounts = planAccounts(decided(wanted.accounts, now.accounts), now.accounts, removeMissing);
   const groups = planGroups(wanted.groups, now.groups, removeMissing);
   return {
     accounts,
@@ -65,7 +65,7 @@ export function planImport(
 }
 
 interface Named {
-  readonly accounts: readonly Account[];
+  readonly accounts: readonly (Omit<Account, 'active'> & Pick<FileAccount, 'active'>)[];
   readonly groups: readonly Group[];
   readonly memberships: readonly Pair[];
 }
@@ -92,6 +92,12 @@ function principal(key: string, id: string): string {
       },
     ]);
   return key;
+}
+
+/** Where the file says nothing of an account's state, what was decided here stands; a new account is active. */
+function decided(wanted: Named['accounts'], now: SourceContent['accounts']): readonly Account[] {
+  const held = new Map(now.map(({ key, active }) => [key, active]));
+  return wanted.map((account) => ({ ...account, active: account.active ?? held.get(account.key) ?? true }));
 }
 
 function planAccounts(

@@ -6,8 +6,9 @@
  *   user,7f3a,Ada Byron,ada@example.org,true,eng;all
  *   group,all,Everybody,,,
  *
- * `groups`: ids of the groups that hold the row's user or group, separated by semicolons. `active`: true (also when
- * empty) or false. Columns may come in any order, and others are not read.
+ * `groups`: ids of the groups that hold the row's user or group, separated by semicolons. `active`: true, false, or empty,
+ * which leaves an account as it is and makes a new one active; true enables one again that was disabled here. Columns may
+ * come in any order, and others are not read.
  */
 import { parse } from 'csv-parse/sync';
 import type { FieldIssue } from '../../errors.ts';
@@ -38,7 +39,13 @@ export function readCsv(text: string): DirectoryFile {
     }
     const { kind, id = '', display_name: displayName = '', email = '', active = '' } = row;
     if (kind === 'group') groups.push({ id, displayName });
-    else accounts.push({ id, displayName, email: email || undefined, active: active !== 'false' });
+    else
+      accounts.push({
+        id,
+        displayName,
+        email: email || undefined,
+        active: active === '' ? undefined : active === 'true',
+      });
     for (const group of groupsIn(row))
       memberships.push({ group, kind: kind === 'group' ? 'group' : 'user', member: id });
   });

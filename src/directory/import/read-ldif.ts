@@ -64,9 +64,12 @@ function idOf(record: LdifRecord, attribute: string): string {
  * 389 Directory Server, then Active Directory; a directory that has neither says nothing.
  * @throws BulkheadError `invalid_request` for a word that is neither: it may mean that the account is locked
  */
-function isActive(record: LdifRecord): boolean {
-  const lock = first(record, 'nsaccountlock')?.trim().toLowerCase() ?? 'false';
-  const control = first(record, 'useraccountcontrol')?.trim() ?? '0';
+function isActive(record: LdifRecord): boolean | undefined {
+  const said = ['nsaccountlock', 'useraccountcontrol'].map((name) =>
+    first(record, name)?.trim().toLowerCase(),
+  );
+  if (said.every((value) => value === undefined)) return undefined;
+  const [lock = 'false', control = '0'] = said;
   if (lock !== 'true' && lock !== 'false')
     throw badFile([{ path: record.dn, message: 'has an nsAccountLock other than true and false' }]);
   if (!/^\d{1,10}$/.test(control))

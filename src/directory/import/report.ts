@@ -10,7 +10,7 @@ export interface ImportReport {
   };
   readonly groups: { readonly added: number; readonly changed: number; readonly removed: number };
   readonly memberships: { readonly added: number; readonly removed: number };
-  /** `+`, `~` and `-` with a principal; a membership as `member → group`. */
+  /** `+`, `~` and `-` with a principal, `(re-enabled)` behind it; a membership as `member → group`. */
   readonly lines: readonly string[];
   /** Whether there would be more lines. */
   readonly more: boolean;
@@ -22,12 +22,12 @@ export function reportOf({ accounts, groups, memberships }: ImportPlan): ImportR
   const key = (sign: string) => (each: { readonly key: string }) => `${sign} ${each.key}`;
   const pair = (sign: string) => (each: { readonly group: string; readonly member: string }) =>
     `${sign} ${each.member} → ${each.group}`;
-  // what goes comes first: it is what a person has to look at
+  // who is let in again, and then what goes, comes first: it is what a person has to look at
   const lines = [
+    ...accounts.enabled.map(({ key }) => `~ ${key} (re-enabled)`),
     ...accounts.disabled.map(key('-')),
     ...groups.removed.map((name) => `- ${name}`),
     ...memberships.removed.map(pair('-')),
-    ...accounts.enabled.map(key('~')),
     ...[...accounts.changed, ...groups.changed].map(key('~')),
     ...[...accounts.added, ...groups.added].map(key('+')),
     ...memberships.added.map(pair('+')),

@@ -29,7 +29,15 @@ const description = {
 /** Writes one line; nothing once the reader has gone. */
 type Emit = (line: object) => void;
 
-export function batchRoutes(services: Services, log: Log, decideEveryMs?: number, bounds = BOUNDS) {
+interface BatchOptions {
+  readonly log: Log;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  readonly decideStreamsEveryMs?: number | undefined;
+}
+
+export function batchRoutes(services: Services, options: BatchOptions, bounds = BOUNDS) {
+  const { log, now, decideStreamsEveryMs: everyMs } = options;
   const routes = newRoutes();
   // registered by hand: the body is a stream, which nothing may read before the handler does
   routes.openAPIRegistry.registerPath(description);
@@ -41,7 +49,8 @@ export function batchRoutes(services: Services, log: Log, decideEveryMs?: number
     const caller = c.get('caller');
     // rejects here, with a status of its own, when the caller may not send anything
     const results = await services.ingest.many(caller, parseLines(lines, output.emit));
-    const watch = watchCaller(services, caller, description.path, decideEveryMs);
+    const expiresInMs = () => (caller.expiresAt ?? Number.POSITIVE_INFINITY) - now();
+    const watch = watchCaller(services, caller, description.path, everyMs, expiresInMs);
     void relay(whileHolding(endingWith(results, watch), watch), output, caller, log);
     return c.body(output.stream, 200, { 'content-type': 'application/x-ndjson' });
   });
