@@ -66,7 +66,7 @@ export class Database {
     this.#refuseForeign(role);
     this.#refuseNesting();
     try {
-      return await this.#inside.run(true, () =>
+      return await this.#noted(() =>
         this.#engine
           .as(role)
           .kysely.transaction()
@@ -109,7 +109,14 @@ export class Database {
     throw new BulkheadError('internal', `A process of the role ${this.#only} was about to work as ${role}.`);
   }
 
-  /** One connection when embedded: a second transaction inside the first would wait for itself for ever. */
+  /**
+   * One connection when embedded: a second transaction inside the first would wait for itself for ever. A server has
+   * more of them, and there nothing is noted: a store of this kind, once used, slows every promise of the process.
+   */
+  #noted<T>(work: () => Promise<T>): Promise<T> {
+    return this.kind === 'pglite' ? this.#inside.run(true, work) : work();
+  }
+
   #refuseNesting(): void {
     if (this.#inside.getStore())
       throw new BulkheadError('internal', 'A unit of work was started inside another.');
