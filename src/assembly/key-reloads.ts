@@ -12,7 +12,8 @@ type Requests = ReadonlyMap<string, number>;
 export class KeyReloads {
   readonly #verifier: Pick<TokenVerifier, 'reloadKeys'>;
   readonly #done = new Map<string, number>();
-  #asked = 0;
+  /** Here, by issuer. */
+  readonly #asked = new Map<string, number>();
 
   constructor(verifier: Pick<TokenVerifier, 'reloadKeys'>) {
     this.#verifier = verifier;
@@ -29,7 +30,7 @@ export class KeyReloads {
    * @throws BulkheadError as `reloadKeys` does
    */
   reload(issuer: string, count: number): Promise<void> {
-    this.#asked += 1;
+    this.#asked.set(issuer, (this.#asked.get(issuer) ?? 0) + 1);
     this.#done.set(issuer, count);
     return this.#verifier.reloadKeys(issuer);
   }
@@ -40,14 +41,15 @@ export class KeyReloads {
    * @param onFailure told of an issuer that did not answer
    */
   async follow(read: () => Promise<Requests>, onFailure: (error: unknown) => void): Promise<void> {
-    const asked = this.#asked;
+    const asked = new Map(this.#asked);
     const requests = await read();
-    // what was read may be from before the request that came here meanwhile
-    if (asked !== this.#asked) return;
+    // what was read of an issuer may be from before a request that came here meanwhile
+    const isStale = (issuer: string) => asked.get(issuer) !== this.#asked.get(issuer);
     // another number, not a higher one: a restored database counts from where it was, or from nothing
-    for (const issuer of this.#done.keys()) if (!requests.has(issuer)) this.#done.delete(issuer);
+    for (const issuer of this.#done.keys())
+      if (!requests.has(issuer) && !isStale(issuer)) this.#done.delete(issuer);
     for (const [issuer, count] of requests) {
-      if (this.#done.get(issuer) === count) continue;
+      if (this.#done.get(issuer) === count || isStale(issuer)) continue;
       this.#done.set(issuer, count);
       this.#verifier.reloadKeys(issuer).catch((error: unknown) => {
         // an issuer that this process is not configured for

@@ -38,6 +38,7 @@ export const signalsSchema = z.array(transmitterSchema).max(100).default([]);
 export interface SignalsConfig
   extends Omit<z.infer<typeof transmitterSchema>, 'bearerFile' | 'subjectIssuer'> {
   readonly subjectIssuer: string;
+  readonly issuerKind: IssuerConfig['kind'];
   readonly bearer: string | undefined;
 }
 
@@ -48,7 +49,7 @@ export interface SignalsConfig
  */
 export function signalsOf(
   parsed: z.infer<typeof signalsSchema>,
-  issuers: readonly Pick<IssuerConfig, 'name' | 'tenant' | 'issuer'>[],
+  issuers: readonly Pick<IssuerConfig, 'name' | 'tenant' | 'issuer' | 'kind'>[],
   beside: string,
 ): readonly SignalsConfig[] {
   const seen = new Set<string>();
@@ -62,6 +63,7 @@ export function signalsOf(
     return {
       ...transmitter,
       subjectIssuer: subjectIssuer ?? issuer.issuer,
+      issuerKind: issuer.kind,
       bearer: readSecret(bearerFile, beside),
     };
   });

@@ -40,6 +40,7 @@ import { securityEventRoutes } from './routes/security-events.ts';
 import { scimErrorResponse } from './scim/requests.ts';
 import { scimRoutes } from './scim/routes.ts';
 import type { Caller, Services } from './services.ts';
+import { callerWatch, type WatchCaller } from './stream-watch.ts';
 
 export interface AppOptions extends Omit<PageOptions, 'explains'> {
   /** What the process is: no route of another role is served. */
@@ -106,7 +107,8 @@ export function createApp(given: Services, options: AppOptions): BulkheadApp {
   app.onError((thrown, c) => show(c, explained(thrown, c, log)));
   app.notFound((c) => show(c, new BulkheadError('not_found', 'There is no such path.')));
 
-  for (const routes of allRoutes(services, options)) app.route('/', onlyServed(routes, role));
+  const watchCaller = callerWatch(services, refusals, options.decideStreamsEveryMs);
+  for (const routes of allRoutes(services, options, watchCaller)) app.route('/', onlyServed(routes, role));
   if (web !== undefined) app.route('/', onlyServed(web.routes, role));
   if (hasApi(role) && resource !== undefined)
     app.route('/', onlyServed(protectedResourceRoutes(resource), role));
@@ -138,12 +140,12 @@ function authenticated(
   };
 }
 
-function allRoutes(services: Services, options: AppOptions) {
-  const { log, publicUrl, levels, decideStreamsEveryMs: every } = options;
+function allRoutes(services: Services, options: AppOptions, watchCaller: WatchCaller) {
+  const { log, publicUrl, levels } = options;
   return [
     retrieveRoutes(services, levels),
     documentRoutes(services),
-    batchRoutes(services, options),
+    batchRoutes(services, options, watchCaller),
     containerRoutes(services),
     principalRoutes(services),
     apiKeyRoutes(services),
@@ -153,9 +155,9 @@ function allRoutes(services: Services, options: AppOptions) {
     auditRoutes(services),
     operationRoutes(services),
     issuerRoutes(services),
-    indexRoutes(services, log, every),
-    indexRepairRoutes(services, log, every),
-    encryptionRoutes(services, log, every),
+    indexRoutes(services, log, watchCaller),
+    indexRepairRoutes(services, log, watchCaller),
+    encryptionRoutes(services, log, watchCaller),
     revocationRoutes(services),
     securityEventRoutes(services),
     ...(services.scim === undefined ? [] : [scimRoutes(services.scim, publicUrl.origin)]),

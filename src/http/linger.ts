@@ -4,7 +4,6 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
-import type { Readable } from 'node:stream';
 import type { createAdaptorServer } from '@hono/node-server';
 
 interface LingerBounds {
@@ -18,42 +17,48 @@ interface LingerBounds {
 const BOUNDS: LingerBounds = { idleMs: 500, totalMs: 2_000, bytes: 64 * 1024 * 1024 };
 
 /** Lets the server close in this way whatever connection it closes while the body of its request is still coming. */
-export function lingerOnClose(server: ReturnType<typeof createAdaptorServer>): void {
+export function lingerOnClose(server: ReturnType<typeof createAdaptorServer>, bounds?: LingerBounds): void {
   server.prependListener('request', (request: IncomingMessage) => {
     const { socket } = request;
     socket.destroySoon = () => {
       if (request.complete) Socket.prototype.destroySoon.call(socket);
-      else closeLingering(socket, request);
+      else closeLingering(socket, bounds);
     };
   });
 }
 
 /**
- * Ends what is said, and takes what still comes for nothing until all of it has or a bound is reached; then the
- * connection is gone. Who asks for that once more meanwhile changes nothing.
- * @param incoming what is read of the socket: the body of its request, or the socket itself
+ * Ends what is said, and takes what still comes for nothing until the other side ends too or a bound is reached; then
+ * the connection is gone. Who asks for that once more meanwhile changes nothing.
  */
-export function closeLingering(
-  socket: Socket,
-  incoming: Readable,
-  { idleMs, totalMs, bytes }: LingerBounds = BOUNDS,
-): void {
+export function closeLingering(socket: Socket, { idleMs, totalMs, bytes }: LingerBounds = BOUNDS): void {
   socket.destroySoon = () => {};
   const destroy = () => socket.destroy();
   const idle = setTimeout(destroy, idleMs).unref();
   const total = setTimeout(destroy, totalMs).unref();
-  const most = socket.bytesRead + bytes;
-  // whoever read it before, and stopped, would stop it again
-  for (const event of ['data', 'readable']) incoming.removeAllListeners(event);
-  incoming.on('data', () => {
-    if (socket.bytesRead > most) destroy();
+  let left = bytes;
+  socket
+    .once('end', destroy)
+    .on('error', destroy)
+    .once('close', () => {
+      clearTimeout(idle);
+      clearTimeout(total);
+    });
+  socket.end();
+  takeFromParser(socket, ({ length }) => {
+    left -= length;
+    if (left < 0) destroy();
     else idle.refresh();
   });
-  incoming.once('end', destroy);
-  socket.on('error', destroy).once('close', () => {
-    clearTimeout(idle);
-    clearTimeout(total);
-  });
-  socket.end();
-  incoming.resume();
+}
+
+/**
+ * A request that the parser still found would be executed, whose sender was told that there is no more (RFC 9112 §9.6),
+ * and of a body that it drops nothing would be seen here. Node.js takes the parser off a socket to which somebody else
+ * listens, and then nobody resumes what the parser had paused: so that comes first.
+ */
+function takeFromParser(socket: Socket, onData: (chunk: Buffer) => void): void {
+  socket.once('resume', () => socket.removeAllListeners('data').on('data', onData));
+  socket.pause();
+  socket.resume();
 }

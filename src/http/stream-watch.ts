@@ -1,8 +1,8 @@
 /** Answers that stay open: whether their caller may still have them is asked while they do. */
 
 import { BulkheadError, isBulkheadError } from '../errors.ts';
-import type { CallerIdentity } from '../store/authority.ts';
-import type { Refusal } from './refusals.ts';
+import type { RefusalLog } from './refusals.ts';
+import type { Caller, Services } from './services.ts';
 
 /** Milliseconds: what a stream may be behind a revocation (design, promise 3). */
 const DECIDED_EVERY_MS = 2_000;
@@ -16,25 +16,20 @@ export interface StreamWatch {
   readonly expiresInMs?: (() => number) | undefined;
 }
 
-/** What is asked, and told when it turns somebody away: of the services. */
-interface Deciding {
-  stillHolds(identity: CallerIdentity): Promise<void>;
-  readonly audit: { refused(refusal: Refusal): Promise<void> };
-}
-
 /**
  * Asks for the caller of one request, and records it when that turns them away: the status has been sent by then.
  * @param route a pattern, without ids
  * @param expiresInMs absent where an answer may outlive the credentials that it was asked for with
  */
-export function watchCaller(
-  { stillHolds, audit }: Deciding,
-  { identity, requestId }: { readonly identity: CallerIdentity; readonly requestId: string },
-  route: string,
-  everyMs?: number,
-  expiresInMs?: () => number,
-): StreamWatch {
-  return {
+export type WatchCaller = (caller: Caller, route: string, expiresInMs?: () => number) => StreamWatch;
+
+/** @param refusals of the whole application: they are bounded together */
+export function callerWatch(
+  { stillHolds }: Pick<Services, 'stillHolds'>,
+  refusals: Pick<RefusalLog, 'note'>,
+  everyMs: number | undefined,
+): WatchCaller {
+  return ({ identity, requestId }, route, expiresInMs) => ({
     everyMs,
     expiresInMs,
     stillHolds: async () => {
@@ -43,7 +38,7 @@ export function watchCaller(
         await stillHolds(identity);
       } catch (error) {
         if (isBulkheadError(error) && (error.status === 401 || error.status === 403))
-          await audit.refused({
+          await refusals.note({
             tenant: identity.tenant,
             subject: identity.user,
             actor: identity.actor ?? null,
@@ -51,12 +46,11 @@ export function watchCaller(
             code: error.code,
             status: error.status,
             route,
-            count: 1,
           });
         throw error;
       }
     },
-  };
+  });
 }
 
 function expired(): BulkheadError {

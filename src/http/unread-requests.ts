@@ -28,7 +28,7 @@ export function answerUnread(server: ReturnType<typeof createAdaptorServer>, onT
       const status = STATUS_LINES[error.code ?? ''] ?? '400 Bad Request';
       socket.write(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`);
       // what is left of them is still coming
-      if (isTooLong) return closeLingering(socket, socket);
+      if (isTooLong) return closeLingering(socket);
     }
     socket.destroy();
   });

@@ -29,13 +29,14 @@ export function idClaim(claims: Claims, names: string | readonly string[], profi
   return id;
 }
 
-function idPart(claims: Claims, name: string, { kind = 'oidc' }: IssuerProfile): string {
+/** As the principals of an issuer have it. Injective: what stands for the bar and for itself is escaped as in a URL. */
+export function writtenId(id: string, { kind = 'oidc' }: Pick<IssuerProfile, 'kind'>): string {
+  return PROVIDERS[kind].escapesIds ? id.replaceAll('%', '%25').replaceAll('|', '%7C') : id;
+}
+
+function idPart(claims: Claims, name: string, profile: IssuerProfile): string {
   const value = claim(claims, name);
-  // injective: what stands for the bar and for itself is escaped as in a URL
-  const id =
-    typeof value === 'string' && PROVIDERS[kind].escapesIds
-      ? value.replaceAll('%', '%25').replaceAll('|', '%7C')
-      : value;
+  const id = typeof value === 'string' ? writtenId(value, profile) : value;
   if (!isPrincipalId(id)) throw unusable(name);
   return id;
 }

@@ -17,9 +17,9 @@ const REMEMBERED_UNKNOWN_KEYS = 1_000;
 const FAILURE_COOLDOWN_MS = 5_000;
 /**
  * Forced reloads come no closer together, so that between them there are keys for everybody else and an issuer is asked
- * no more often, whoever asks us.
+ * no more often, whoever asks us. By so much whoever asked just before delays the end of a key, so it is short.
  */
-const RELOAD_DISTANCE_MS = 10_000;
+const RELOAD_DISTANCE_MS = 1_000;
 /** A failure that long ago says nothing about whether the issuer is down. */
 const KNOWN_DOWN_MS = 60_000;
 
@@ -29,8 +29,6 @@ interface KeySourceOptions {
   readonly fetch: typeof fetch;
   /** While the issuer does not answer, tokens verified earlier are believed for this much longer; default 0. */
   readonly maxStaleMs?: number;
-  /** Milliseconds from one forced reload to the next; ten seconds by default, and never set but by tests. */
-  readonly reloadDistanceMs?: number | undefined;
 }
 
 /** The public keys of one issuer, fetched when needed and never because of what one token says. */
@@ -131,8 +129,7 @@ class PublishedKeys implements KeySource {
 
   #force(): Promise<void> {
     const reloading = this.#reloadNow();
-    const distance = this.#options.reloadDistanceMs ?? RELOAD_DISTANCE_MS;
-    const pause = new Promise((resolve) => setTimeout(resolve, distance).unref());
+    const pause = new Promise((resolve) => setTimeout(resolve, RELOAD_DISTANCE_MS).unref());
     this.#forced = Promise.allSettled([reloading, pause]).then(() => {
       this.#forced = undefined;
     });

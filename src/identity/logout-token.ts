@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { decodeProtectedHeader, type JWTPayload, jwtVerify } from 'jose';
 import { BulkheadError } from '../errors.ts';
 import type { ProviderLogout } from '../store/session-store.ts';
+import { writtenId } from './claim-values.ts';
 import { type IssuerProfile, profilesByIssuer, tenantsOf } from './issuer.ts';
 import { createKeySource, type KeySource } from './key-source.ts';
 import { refusalFor, refuse } from './token-refusal.ts';
@@ -99,7 +100,8 @@ function noticeOf(payload: JWTPayload, profile: IssuerProfile): LogoutNotice {
     tenants: tenantsOf(profile),
     subject,
     session,
-    principalId: profile.claims.subject === 'sub' ? subject : undefined,
+    principalId:
+      subject !== undefined && profile.claims.subject === 'sub' ? writtenId(subject, profile) : undefined,
     useId: createHash('sha256').update(`logout token\n${profile.name}\n${jti}`).digest(),
     usableUntil: (iat + MAX_AGE_SECONDS + 2 * CLOCK_TOLERANCE_SECONDS) * 1000,
   };

@@ -5,17 +5,16 @@ import { formatPrincipal } from '../policy/principal.ts';
 import type { SecuritySignal } from '../store/security-events.ts';
 import { isRecord } from './claim-values.ts';
 import { SecurityEventRefused } from './security-event-refusal.ts';
-import { type EventSubject, readSubject } from './security-event-subject.ts';
+import { type EventSubject, readSubject, type SubjectIssuer } from './security-event-subject.ts';
 import { eventType } from './security-event-types.ts';
 
 const MAX_EVENTS = 10;
 const MAX_NOTE = 200;
 const STREAM_UPDATED = 'ssf/stream-updated';
 
-interface ReadingOptions {
-  /** Name of the issuer profile, and what events call it. */
+interface ReadingOptions extends SubjectIssuer {
+  /** Name of the issuer profile. */
   readonly issuerName: string;
-  readonly subjectIssuer: string;
   /** No event can be later than that. */
   readonly latest: Instant;
 }
@@ -48,11 +47,9 @@ function readSignal(
   if (!isRecord(event)) throw refuse('An event must be an object.');
   const { name, about } = type;
   const effect = name === STREAM_UPDATED && event.status !== 'enabled' ? 'stopped' : type.effect;
-  const { issuerName, subjectIssuer } = options;
+  const { issuerName } = options;
   const acts = effect === 'revoke' || effect === 'disable';
-  const subject = acts
-    ? readSubject(payload.sub_id, subjectIssuer)
-    : subjectForTheRecord(payload, subjectIssuer);
+  const subject = acts ? readSubject(payload.sub_id, options) : subjectForTheRecord(payload, options);
   const credential = subject && credentialOf(subject, about, issuerName);
   return {
     event: name,
@@ -66,7 +63,7 @@ function readSignal(
 }
 
 /** Of an event that changes nothing here; whatever it names, an address too, is no reason to refuse it. */
-function subjectForTheRecord(payload: JWTPayload, issuer: string): EventSubject | undefined {
+function subjectForTheRecord(payload: JWTPayload, issuer: SubjectIssuer): EventSubject | undefined {
   try {
     return readSubject(payload.sub_id, issuer);
   } catch {

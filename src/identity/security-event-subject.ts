@@ -1,8 +1,17 @@
 /** Whom an event is about (RFC 9493): a session or an account of the one issuer that its transmitter may speak of. */
-import { isPrincipalId, isRecord } from './claim-values.ts';
+import { type Claims, claim, isPrincipalId, isRecord, writtenId } from './claim-values.ts';
+import type { ProviderKind } from './issuer-profile.ts';
 import { SecurityEventRefused } from './security-event-refusal.ts';
 
-/** Ids as the issuer's own tokens have them; both absent where the event is about something else. */
+/** The only one whose subjects may be named. */
+export interface SubjectIssuer {
+  /** What events call it. */
+  readonly subjectIssuer: string;
+  /** Its ids are escaped in principals as its kind has it. */
+  readonly issuerKind: ProviderKind;
+}
+
+/** The account as principals have it, the session as tokens do; both absent where the event is about something else. */
 export interface EventSubject {
   readonly user: string | undefined;
   readonly session: string | undefined;
@@ -11,10 +20,9 @@ export interface EventSubject {
 /**
  * An account is named by issuer and subject, a session by its id. Addresses and telephone numbers are refused: they
  * change hands, so that whoever has one now need not be whoever is meant.
- * @param issuer the only one whose subjects may be named
  * @throws SecurityEventRefused
  */
-export function readSubject(subject: unknown, issuer: string): EventSubject {
+export function readSubject(subject: unknown, issuer: SubjectIssuer): EventSubject {
   if (!isRecord(subject)) throw refuse('The claim sub_id must be an object.');
   if (subject.format !== 'complex')
     return subject.format === 'opaque'
@@ -29,21 +37,26 @@ export function readSubject(subject: unknown, issuer: string): EventSubject {
   };
 }
 
-function accountIn(subject: unknown, issuer: string): string {
+function accountIn(subject: unknown, issuer: SubjectIssuer): string {
+  return idIn(ofIssuer(subject, issuer), 'sub', (id) => writtenId(id, { kind: issuer.issuerKind }));
+}
+
+function ofIssuer(subject: unknown, { subjectIssuer }: SubjectIssuer): Claims {
   if (!isRecord(subject) || subject.format !== 'iss_sub')
     throw refuse('Name accounts in the format iss_sub; what can be given to somebody else names nobody.');
-  if (subject.iss !== issuer)
+  if (subject.iss !== subjectIssuer)
     throw refuse('The event is about a subject of an issuer that is not this stream’s.');
-  return idIn(subject, 'sub');
+  return subject;
 }
 
-function sessionIn(subject: unknown, issuer: string): string {
+function sessionIn(subject: unknown, issuer: SubjectIssuer): string {
   if (!isRecord(subject)) throw refuse('The session must be an object.');
-  return subject.format === 'opaque' ? idIn(subject, 'id') : accountIn(subject, issuer);
+  return subject.format === 'opaque' ? idIn(subject, 'id') : idIn(ofIssuer(subject, issuer), 'sub');
 }
 
-function idIn(subject: Readonly<Record<string, unknown>>, name: string): string {
-  const id = Object.hasOwn(subject, name) ? subject[name] : undefined;
+function idIn(subject: Claims, name: string, written = (id: string) => id): string {
+  const given = claim(subject, name);
+  const id = typeof given === 'string' ? written(given) : given;
   if (!isPrincipalId(id)) throw refuse(`The member "${name}" of the subject is missing or cannot be an id.`);
   return id;
 }

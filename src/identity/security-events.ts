@@ -8,6 +8,7 @@ import { createKeySource, type KeySource } from './key-source.ts';
 import { parseProviderUrl } from './secure-url.ts';
 import { readSignals } from './security-event-claims.ts';
 import { SecurityEventRefused } from './security-event-refusal.ts';
+import type { SubjectIssuer } from './security-event-subject.ts';
 
 const TYP = 'secevent+jwt';
 const MAX_ID = 512;
@@ -15,13 +16,12 @@ const MAX_ID = 512;
 const CLOCK_TOLERANCE_SECONDS = 60;
 const COMPACT_JWS = /^[\w-]+\.[\w-]+\.[\w-]+$/;
 
-export interface Transmitter {
+export interface Transmitter extends SubjectIssuer {
   readonly issuer: string;
   readonly jwksUri: string;
   readonly audience: string;
   readonly tenant: string;
   readonly issuerName: string;
-  readonly subjectIssuer: string;
   readonly algorithms: readonly string[];
   readonly bearer: string | undefined;
   readonly maxAgeSeconds: number;

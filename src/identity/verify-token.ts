@@ -31,8 +31,6 @@ interface TokenVerifierOptions {
   readonly signInClients?: readonly string[] | undefined;
   /** While an issuer is down, tokens verified earlier are believed for this long; default one hour. */
   readonly maxStaleSeconds?: number | undefined;
-  /** Milliseconds from one forced reload of keys to the next; ten seconds by default, and never set but by tests. */
-  readonly reloadDistanceMs?: number | undefined;
 }
 
 export interface TokenVerifier {
@@ -82,11 +80,10 @@ class CachingVerifier implements TokenVerifier {
   constructor(profiles: readonly IssuerProfile[], options: TokenVerifierOptions) {
     this.#now = options.now;
     this.#maxStaleMs = (options.maxStaleSeconds ?? HOUR_SECONDS) * 1000;
-    const { reloadDistanceMs } = options;
     const asking = { now: options.now, fetch: options.fetch ?? fetch };
     for (const [url, profile] of profilesByIssuer(profiles)) {
       checkAudience(profile, options.signInClients ?? []);
-      const keys = createKeySource(profile, { ...asking, maxStaleMs: this.#maxStaleMs, reloadDistanceMs });
+      const keys = createKeySource(profile, { ...asking, maxStaleMs: this.#maxStaleMs });
       const { introspection } = profile;
       const introspector = introspection && createIntrospector(profile, introspection, asking);
       this.#issuers.set(url, { profile, keys, introspector });

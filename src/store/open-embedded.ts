@@ -5,7 +5,7 @@ import { Kysely, PostgresDialect, type PostgresPool, sql } from 'kysely';
 import { type Connections, Database, type Engine } from './database.ts';
 import { LogFiles } from './log-files.ts';
 import { migrateToLatest } from './migrator.ts';
-import { pglitePool, pgliteTransaction } from './pglite-pool.ts';
+import { type Pglite, pglitePool, pgliteTransaction } from './pglite-pool.ts';
 import type { Schema } from './schema.ts';
 
 export interface EmbeddedOptions {
@@ -20,13 +20,24 @@ export interface EmbeddedOptions {
  * on a statement without a role is refused by the database itself.
  */
 export async function openEmbedded(options: EmbeddedOptions): Promise<Database> {
+  return databaseOn(await startPglite(options), options.folder);
+}
+
+/** PGlite with its schema up to date and without the superuser. */
+export async function startPglite(options: EmbeddedOptions): Promise<PGlite> {
   const pglite = await createPglite(options);
-  const pool = pglitePool(pglite);
-  const kysely = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+  const kysely = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: pglitePool(pglite) }) });
   await migrateToLatest(kysely, { withVectorIndex: true });
   await pglite.exec(MAINTENANCE_ROLE);
   await pglite.exec('set session authorization bulkhead_app');
-  return new Database(embeddedEngine(pglite, pool, kysely, options.folder));
+  return pglite;
+}
+
+/** The database that a PGlite is, once started; it closes it too. */
+export function databaseOn(pglite: Pglite, folder?: string): Database {
+  const pool = pglitePool(pglite);
+  const kysely = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+  return new Database(embeddedEngine(pglite, pool, kysely, folder));
 }
 
 /** A migrated, empty data folder as one blob: tests start from it in a third of the time. */
@@ -61,7 +72,7 @@ do $$ begin
 end $$`;
 
 function embeddedEngine(
-  pglite: PGlite,
+  pglite: Pglite,
   pool: PostgresPool,
   kysely: Kysely<Schema>,
   folder: string | undefined,

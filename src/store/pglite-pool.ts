@@ -2,11 +2,14 @@ import { setImmediate } from 'node:timers/promises';
 import type { PGlite } from '@electric-sql/pglite';
 import type { CompiledQuery, PostgresPool } from 'kysely';
 
+/** What is used of PGlite. */
+export type Pglite = Pick<PGlite, 'query' | 'exec' | 'close'>;
+
 /**
  * kysely's own PostgresDialect over PGlite: a pool of one connection, handed out in turn. Statements without
  * parameters go through `exec`, which takes several at once, as migrations need.
  */
-export function pglitePool(pglite: PGlite): PostgresPool {
+export function pglitePool(pglite: Pglite): PostgresPool {
   let tail: Promise<void> = Promise.resolve();
   return {
     async connect() {

@@ -8,7 +8,7 @@ import { AUDIENCE, IssuerServer, newKey, type SigningKey } from '../helpers/iden
 // each command is a process, and the machine may be busy
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
-const DOCUMENTS = 150;
+const DOCUMENTS = 60;
 const MODEL = resolve(import.meta.dirname, '../../models/all-MiniLM-L6-v2');
 
 let folder: string;

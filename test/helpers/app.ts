@@ -23,7 +23,7 @@ import { queryAudit, verifyAudit } from '../../src/audit/query.ts';
 import { limitsSchema } from '../../src/config/limits.ts';
 import { createDevIdentityProviders, type DevIdentityProviders } from '../../src/dev/identity-provider.ts';
 import { loadDirectory } from '../../src/dev/load-directory.ts';
-import { type Embedder, openEmbedder } from '../../src/embed/embedder.ts';
+import type { Embedder } from '../../src/embed/embedder.ts';
 import { BulkheadError } from '../../src/errors.ts';
 import { redactionPolicy } from '../../src/guard/redaction-policy.ts';
 import { type AppOptions, type BulkheadApp, createApp } from '../../src/http/app.ts';
@@ -60,9 +60,9 @@ import { readPending } from '../../src/store/index-progress.ts';
 import { requireCredentialRight } from '../../src/store/rights.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { openTestAudit, type TestAudit } from './audit.ts';
+import { testEmbedder } from './embedder.ts';
 import { TEST_SCHEME } from './tenant.ts';
 
-const MODEL = fileURLToPath(new URL('../../models/all-MiniLM-L6-v2/manifest.json', import.meta.url));
 const DIRECTORY = fileURLToPath(new URL('app-directory.yaml', import.meta.url));
 const AUDIENCE = 'https://bulkhead.example/api';
 export const LEVELS = TEST_SCHEME.levels.map(({ name }) => name);
@@ -132,7 +132,7 @@ export async function openTestApp(
   const folder = await mkdtemp(join(tmpdir(), 'bulkhead-app-'));
   const [store, embedder, directory] = await Promise.all([
     openTestAudit(),
-    openEmbedder({ manifestPath: MODEL, ingestWorkers: 1 }),
+    testEmbedder(),
     loadDirectory(DIRECTORY),
   ]);
   await provisionPeople(store.database, store.admin.context, directory, instant(Date.now()));
@@ -212,7 +212,7 @@ export async function openTestApp(
     close: async () => {
       await app?.close();
       await server.close();
-      await Promise.all([parser.close(), embedder.close(), store.close()]);
+      await Promise.all([parser.close(), store.close()]);
       await rm(folder, { recursive: true, force: true });
     },
   };
@@ -298,7 +298,7 @@ async function realServices(
     newDocumentId: () => documentId(randomUUID()),
   };
   const trusted = [...idp.issuers.map(profileOf), ...profiles];
-  const verifier = createTokenVerifier(trusted, { now: Date.now, reloadDistanceMs: 1_000 });
+  const verifier = createTokenVerifier(trusted, { now: Date.now });
   const auditParts = { ...parts, checkpointsFile, publicKey: key.publicKey };
   const submitter = async ({ identity, requestId }: Parameters<Services['ingest']['one']>[0]) => {
     const authority = await authorize(database, 'ingest', TEST_SCHEME, identity);

@@ -10,7 +10,7 @@ declare module 'vitest' {
   }
 }
 
-/** One migrated, empty data folder for the whole run; each test file starts from a copy of it. */
+/** One migrated, empty data folder for the whole run; each process of tests starts from a copy of it. */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const folder = await mkdtemp(join(tmpdir(), 'bulkhead-template-'));
   const file = join(folder, 'template.tar');

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { fileURLToPath } from 'node:url';
-import { type Embedder, openEmbedder } from '../../src/embed/embedder.ts';
+import type { Embedder } from '../../src/embed/embedder.ts';
 import type { BulkheadError } from '../../src/errors.ts';
 import { redactionPolicy } from '../../src/guard/redaction-policy.ts';
 import type { IndexedPoint, VectorCollections, VectorIndex } from '../../src/index/vector-index.ts';
@@ -11,11 +10,11 @@ import { documentId } from '../../src/policy/ids.ts';
 import type { Database } from '../../src/store/database.ts';
 import { Directory } from '../../src/store/directory.ts';
 import { openTestAudit, type TestAudit } from './audit.ts';
+import { testEmbedder } from './embedder.ts';
 import { asSuperuser } from './policy-tables.ts';
 import { openTestStores, withPgvector } from './stores.ts';
 import { TEST_SCHEME } from './tenant.ts';
 
-const MODEL = fileURLToPath(new URL('../../models/all-MiniLM-L6-v2/manifest.json', import.meta.url));
 const SECRETS = ['card', 'iban', 'us-ssn', 'api-key'];
 
 /** A tenant with the real pipeline: model, index, audit. */
@@ -30,13 +29,11 @@ export interface TestIngest extends TestAudit {
   readonly points: () => Promise<readonly IndexedPoint[]>;
 }
 
-export async function openTestIngest(
-  given: { database?: Database; embedder?: Embedder } = {},
-): Promise<TestIngest> {
+export async function openTestIngest(given: { database?: Database } = {}): Promise<TestIngest> {
   const stores = given.database === undefined ? await openTestStores() : withPgvector(given.database);
   const audit = await openTestAudit(stores.database);
   const { database, tenant } = audit;
-  const embedder = given.embedder ?? (await openEmbedder({ manifestPath: MODEL }));
+  const embedder = await testEmbedder();
   const { collections } = stores;
   const index = await collections.open(embedder);
   const indexFailures: BulkheadError[] = [];
@@ -76,7 +73,6 @@ export async function openTestIngest(
     points: () => index.listPoints(tenant, undefined, 100_000),
     close: async () => {
       await parser.close();
-      if (given.embedder === undefined) await embedder.close();
       await audit.close();
       await stores.closeIndex();
     },

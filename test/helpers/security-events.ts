@@ -4,7 +4,7 @@ import { receiverOf } from '../../src/assembly/signal-service.ts';
 import type { Services } from '../../src/http/services.ts';
 import { createSecurityEventVerifier, type Transmitter } from '../../src/identity/security-events.ts';
 import { TenantIds } from '../../src/store/tenant-ids.ts';
-import { openTestApp, type TestApp } from './app.ts';
+import { openTestApp, type TestApp, type TestAppChanges } from './app.ts';
 import { serveKeys } from './key-set-server.ts';
 import { TEST_SCHEME } from './tenant.ts';
 
@@ -53,17 +53,20 @@ export class TestTransmitter {
     this.configure();
   }
 
-  static async open(): Promise<TestTransmitter> {
+  static async open(changes: TestAppChanges = {}): Promise<TestTransmitter> {
     const keys = await generateKeyPair('ES256', { extractable: true });
     const jwk = { ...(await exportJWK(keys.publicKey)), kid: 'one', alg: 'ES256', use: 'sig' };
     const keySet = await serveKeys(200, { keys: [jwk] });
     let transmitter: TestTransmitter | undefined;
-    const app = await openTestApp((services) => ({
-      ...services,
-      securityEvents: {
-        receive: async (delivery) => transmitter?.receive(delivery),
-      },
-    }));
+    const app = await openTestApp(
+      (services) => ({
+        ...services,
+        securityEvents: {
+          receive: async (delivery) => transmitter?.receive(delivery),
+        },
+      }),
+      changes,
+    );
     const workforce = String(decodeJwt(await app.token('petra')).iss);
     transmitter = new TestTransmitter(app, workforce, keys, keySet);
     return transmitter;
@@ -82,6 +85,7 @@ export class TestTransmitter {
       audience: AUDIENCE,
       tenant: 'meridian',
       issuerName: 'workforce',
+      issuerKind: 'oidc',
       subjectIssuer: this.workforce,
       algorithms: ['ES256'],
       bearer: BEARER,

@@ -2,10 +2,9 @@ import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { loadAuditKey } from '../../src/audit/audit-key.ts';
 import { type AuditLog, createAuditLog } from '../../src/audit/audit-log.ts';
-import { type Embedder, openEmbedder } from '../../src/embed/embedder.ts';
+import type { Embedder } from '../../src/embed/embedder.ts';
 import { redactionPolicy } from '../../src/guard/redaction-policy.ts';
 import { documentTerms } from '../../src/index/terms.ts';
 import type { VectorIndex } from '../../src/index/vector-index.ts';
@@ -16,10 +15,10 @@ import { VisibleSets } from '../../src/retrieve/visible-sets.ts';
 import type { CallerIdentity } from '../../src/store/authority.ts';
 import { GivenClassIds } from '../../src/store/class-ids.ts';
 import type { Database } from '../../src/store/database.ts';
+import { testEmbedder } from './embedder.ts';
 import { asSuperuser, SCHEME, writeLevels } from './policy-tables.ts';
 import { openTestStores, type TestStores } from './stores.ts';
 
-const MODEL = fileURLToPath(new URL('../../models/all-MiniLM-L6-v2/manifest.json', import.meta.url));
 const TENANT = 1;
 const ROOT = 900;
 
@@ -78,7 +77,7 @@ const POLICY = `
 /** @param open gives the empty stores that the spine will own */
 export async function openSpine(open: () => Promise<TestStores> = openTestStores): Promise<Spine> {
   const folder = await mkdtemp(join(tmpdir(), 'bulkhead-spine-'));
-  const [stores, embedder] = await Promise.all([open(), openEmbedder({ manifestPath: MODEL })]);
+  const [stores, embedder] = await Promise.all([open(), testEmbedder()]);
   const { database } = stores;
   await writeLevels(database);
   await asSuperuser(database, POLICY);
@@ -142,7 +141,7 @@ export async function openSpine(open: () => Promise<TestStores> = openTestStores
     bob: identity('bob'),
     close: async () => {
       await audit.close();
-      await Promise.all([embedder.close(), database.close(), stores.closeIndex()]);
+      await Promise.all([database.close(), stores.closeIndex()]);
       await rm(folder, { recursive: true });
     },
   };

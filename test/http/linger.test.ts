@@ -1,24 +1,28 @@
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer as createSecureServer } from 'node:https';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
+import { createAdaptorServer } from '@hono/node-server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { closeLingering } from '../../src/http/linger.ts';
-import { listen, type RunningServer } from '../../src/http/server.ts';
+import { closeLingering, lingerOnClose } from '../../src/http/linger.ts';
+import { type Certificate, listen, type RunningServer } from '../../src/http/server.ts';
 import { openTestApp, type TestApp } from '../helpers/app.ts';
 import { makeAuthority, makeCertificate } from '../helpers/certificates.ts';
 
 const MEGABYTE = 1_000_000;
 let test: TestApp;
 let secure: RunningServer;
+let certificate: Certificate;
 let folder: string;
 
 beforeAll(async () => {
   test = await openTestApp();
   folder = await mkdtemp(join(tmpdir(), 'bulkhead-linger-'));
-  const certificate = await makeCertificate(folder, await makeAuthority(folder, 'root'), {});
+  certificate = await makeCertificate(folder, await makeAuthority(folder, 'root'), {});
   secure = await listen(test.app, { host: '127.0.0.1', port: 0, certificate });
 });
 afterAll(async () => {
@@ -27,12 +31,12 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function open(scheme: 'http' | 'https'): Promise<Socket> {
-  const options = { host: '127.0.0.1', allowHalfOpen: true, rejectUnauthorized: false };
-  const socket =
-    scheme === 'http'
-      ? connect({ ...options, port: Number(new URL(test.url).port) })
-      : connectTls(Object.assign({ port: secure.port }, options));
+async function open(
+  scheme: 'http' | 'https',
+  port = scheme === 'http' ? Number(new URL(test.url).port) : secure.port,
+): Promise<Socket> {
+  const options = { port, host: '127.0.0.1', allowHalfOpen: true, rejectUnauthorized: false };
+  const socket = scheme === 'http' ? connect(options) : connectTls(options);
   await new Promise((resolve) => socket.once(scheme === 'http' ? 'connect' : 'secureConnect', resolve));
   return socket;
 }
@@ -129,10 +133,72 @@ describe.each(['http', 'https'] as const)('A refusal over %s', (scheme) => {
   });
 });
 
+describe.each(['http', 'https'] as const)('A body that nobody reads, over %s,', (scheme) => {
+  /** A server that refuses everything by its head, what it was asked, and a connection to it. */
+  async function refused(bounds?: Parameters<typeof lingerOnClose>[1]) {
+    const asked: string[] = [];
+    const fetch = async ({ method, url, body }: Request) => {
+      const { pathname } = new URL(url);
+      asked.push(`${method} ${pathname}`);
+      if (pathname === '/begun') await Promise.all([body?.getReader().read(), sleep(100)]);
+      return new Response('no', { status: 401, headers: { connection: 'close' } });
+    };
+    const secured = { createServer: createSecureServer, serverOptions: certificate };
+    const server = createAdaptorServer({ fetch, ...(scheme === 'https' && secured) });
+    lingerOnClose(server, bounds);
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const connected = once(server, scheme === 'http' ? 'connection' : 'secureConnection');
+    const socket = await open(scheme, (server.address() as AddressInfo).port);
+    const [accepted] = (await connected) as [Socket];
+    server.close();
+    const answer = rest(socket);
+    return { asked, socket, accepted, answer };
+  }
+  const post = (length: number, path = '/refused') =>
+    `POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-length: ${length}\r\n\r\n`;
+
+  it('is the last of the connection: a request after it is not looked at', async () => {
+    const { asked, socket, answer } = await refused();
+    await written(socket, `${post(10)}12345`);
+    expect(await answer).toMatch(/^HTTP\/1\.1 401 /);
+    await written(socket, '67890DELETE /everything HTTP/1.1\r\nhost: x\r\n\r\n');
+    await sleep(200);
+    expect(asked).toEqual(['POST /refused']);
+    socket.destroy();
+  });
+
+  it('though somebody began to, is taken whole, and then its sender reads the answer', async () => {
+    const { socket, answer } = await refused();
+    socket.pause();
+    await written(socket, post(20 * MEGABYTE, '/begun'));
+    await written(socket, Buffer.alloc(20 * MEGABYTE, ' '));
+    socket.resume();
+    expect(await answer).toMatch(/^HTTP\/1\.1 401 /);
+    socket.destroy();
+  });
+
+  it('may come slowly for as long as any, and its sender has the answer', async () => {
+    const { socket, answer } = await refused({ idleMs: 300, totalMs: 1_500, bytes: MEGABYTE });
+    await written(socket, `${post(100 * MEGABYTE)}abc`);
+    const ms = await sendUntilCut(socket, 1_000, 50);
+    expect(await answer).toMatch(/^HTTP\/1\.1 401 /);
+    expect(ms).toBeGreaterThan(1_300);
+    expect(ms).toBeLessThan(4_000);
+  });
+
+  it('is cut off at the bound when it comes fast', async () => {
+    const { socket, accepted } = await refused({ idleMs: 3_000, totalMs: 3_000, bytes: MEGABYTE });
+    await written(socket, `${post(1_000 * MEGABYTE)}abc`);
+    expect(await sendUntilCut(socket, 200_000, 1)).toBeLessThan(2_000);
+    expect(accepted.bytesRead).toBeLessThan(2 * MEGABYTE);
+  });
+});
+
 describe('A lingering close', () => {
   /** A server that closes what connects to it, and a connection that stays half open for as long as it may. */
-  async function closing(bounds: Parameters<typeof closeLingering>[2]) {
-    const server = createServer({ allowHalfOpen: true }, (socket) => closeLingering(socket, socket, bounds));
+  async function closing(bounds: Parameters<typeof closeLingering>[1]) {
+    const server = createServer({ allowHalfOpen: true }, (socket) => closeLingering(socket, bounds));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as AddressInfo;
     const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true }).resume();

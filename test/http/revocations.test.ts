@@ -262,4 +262,18 @@ describe('A stream of progress', () => {
     finishRebuild();
     expect((await text).trim().split('\n').at(-1)).toBe('{"result":{"passages":3}}');
   });
+
+  it('that ends with many others is recorded as any refusal, twenty a minute', async () => {
+    await nextSecond();
+    const headers = { authorization: `Bearer ${await test.token('root')}` };
+    const open = () => fetch(`${test.url}/v1/index/rebuild`, { method: 'POST', headers });
+    const responses = await Promise.all(Array.from({ length: 25 }, open));
+    const before = test.refusals.length;
+    await revoke('root', 'user', 'workforce|root');
+    const ends = (await Promise.all(responses.map((response) => response.text()))).map((text) =>
+      text.trim().split('\n').at(-1),
+    );
+    expect(ends).toEqual(Array(25).fill(expect.stringContaining('credential_revoked')));
+    expect(test.refusals.length - before).toBeLessThanOrEqual(20);
+  });
 });

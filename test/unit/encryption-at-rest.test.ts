@@ -6,7 +6,7 @@ let sealed: TestEncryption;
 let plain: TestEncryption;
 beforeAll(async () => {
   sealed = await openTestEncryption(['confidential', 'restricted']);
-  plain = await openTestEncryption([], { embedder: sealed.test.embedder });
+  plain = await openTestEncryption([]);
 }, 300_000);
 afterAll(async () => {
   await plain.close();

@@ -21,8 +21,7 @@ beforeEach(async () => {
 afterEach(() => server.close());
 
 function verifierWith(changes: Partial<IssuerProfile> = {}, maxStaleSeconds = 3_600): TokenVerifier {
-  const options = { now: () => now, maxStaleSeconds, reloadDistanceMs: 1_000 };
-  return createTokenVerifier([server.profile(changes)], options);
+  return createTokenVerifier([server.profile(changes)], { now: () => now, maxStaleSeconds });
 }
 
 const long = (sub = 'anna.keller') => server.sign(key, { sub, exp: NOW_SECONDS + 7_200 });

@@ -66,6 +66,11 @@ describe('The configuration of signals', () => {
     expect(named?.subjectIssuer).toBe('https://org.example');
   });
 
+  it('knows of which kind the issuer is, whose ids its events have', () => {
+    const kinds = signals(STREAM, { ...STREAM, audience: 'urn:2', issuerName: 'okta' });
+    expect(kinds.map(({ issuerKind }) => issuerKind)).toEqual(['oidc', 'okta']);
+  });
+
   it('reads the secret of a stream from a file', () => {
     expect(signals({ ...STREAM, bearerFile: './stream-secret' })[0]?.bearer).toBe('long and random');
     expect(() => signals({ ...STREAM, bearerFile: './missing' })).toThrow(/could not be read/);

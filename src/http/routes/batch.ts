@@ -6,7 +6,7 @@ import { newRoutes } from '../env.ts';
 import { type Line, type LineBounds, readLines } from '../ndjson.ts';
 import { batchResultView } from '../schemas.ts';
 import type { Caller, Services } from '../services.ts';
-import { type StreamWatch, watchCaller, whileHolding } from '../stream-watch.ts';
+import { type StreamWatch, type WatchCaller, whileHolding } from '../stream-watch.ts';
 import { parseSubmission, uploadBody, uploadView } from '../uploads.ts';
 import { present } from '../validation.ts';
 
@@ -33,11 +33,14 @@ interface BatchOptions {
   readonly log: Log;
   /** Milliseconds since 1970. */
   readonly now: () => number;
-  readonly decideStreamsEveryMs?: number | undefined;
 }
 
-export function batchRoutes(services: Services, options: BatchOptions, bounds = BOUNDS) {
-  const { log, now, decideStreamsEveryMs: everyMs } = options;
+export function batchRoutes(
+  services: Services,
+  { log, now }: BatchOptions,
+  watchCaller: WatchCaller,
+  bounds = BOUNDS,
+) {
   const routes = newRoutes();
   // registered by hand: the body is a stream, which nothing may read before the handler does
   routes.openAPIRegistry.registerPath(description);
@@ -50,7 +53,7 @@ export function batchRoutes(services: Services, options: BatchOptions, bounds = 
     // rejects here, with a status of its own, when the caller may not send anything
     const results = await services.ingest.many(caller, parseLines(lines, output.emit));
     const expiresInMs = () => (caller.expiresAt ?? Number.POSITIVE_INFINITY) - now();
-    const watch = watchCaller(services, caller, description.path, everyMs, expiresInMs);
+    const watch = watchCaller(caller, description.path, expiresInMs);
     void relay(whileHolding(endingWith(results, watch), watch), output, caller, log);
     return c.body(output.stream, 200, { 'content-type': 'application/x-ndjson' });
   });

@@ -6,7 +6,7 @@ import { newRoutes } from '../env.ts';
 import { jsonResponse } from '../openapi.ts';
 import { progressStream } from '../progress-stream.ts';
 import type { Services } from '../services.ts';
-import { watchCaller } from '../stream-watch.ts';
+import type { WatchCaller } from '../stream-watch.ts';
 import { issuesOf } from '../validation.ts';
 
 const status = createRoute({
@@ -36,7 +36,7 @@ const rotate = {
 } as const;
 
 /** For those who keep the keys. */
-export function encryptionRoutes(services: Services, log: Log, decideEveryMs?: number) {
+export function encryptionRoutes(services: Services, log: Log, watchCaller: WatchCaller) {
   const { maintenance } = services;
   const routes = newRoutes().openapi(status, async (c) => {
     const caller = c.get('caller');
@@ -54,7 +54,7 @@ export function encryptionRoutes(services: Services, log: Log, decideEveryMs?: n
     const { data_keys: dataKeys, term_keys: termKeys } = asked.data;
     // rejects here, with a status of its own, when the caller may not, or there is nothing to rotate
     const work = await maintenance.rotateKeys(caller, { dataKeys, termKeys });
-    const watch = watchCaller(services, caller, rotate.path, decideEveryMs);
+    const watch = watchCaller(caller, rotate.path);
     return c.body(progressStream(work, { request: caller.requestId, log, watch }), 200, {
       'content-type': 'application/x-ndjson',
     });

@@ -6,7 +6,7 @@ import { calibrationLine, indexStatsView } from '../index-views.ts';
 import { jsonResponse } from '../openapi.ts';
 import { progressStream } from '../progress-stream.ts';
 import type { Services } from '../services.ts';
-import { watchCaller } from '../stream-watch.ts';
+import type { WatchCaller } from '../stream-watch.ts';
 import { issuesOf, queryInteger } from '../validation.ts';
 
 const stats = createRoute({
@@ -32,7 +32,7 @@ const calibrate = {
 } as const;
 
 /** What those who look after the index need. */
-export function indexRoutes(services: Services, log: Log, decideEveryMs?: number) {
+export function indexRoutes(services: Services, log: Log, watchCaller: WatchCaller) {
   const routes = newRoutes().openapi(stats, async (c) => {
     const caller = c.get('caller');
     return c.json({ request_id: caller.requestId, ...(await services.maintenance.indexStats(caller)) }, 200);
@@ -44,7 +44,7 @@ export function indexRoutes(services: Services, log: Log, decideEveryMs?: number
     const caller = c.get('caller');
     // rejects here, with a status of its own, when the caller may not, or there is nothing to calibrate
     const run = await services.maintenance.calibrate(caller, options);
-    const watch = watchCaller(services, caller, calibrate.path, decideEveryMs);
+    const watch = watchCaller(caller, calibrate.path);
     const toLine = (calibration: object) => ({ calibration });
     return c.body(progressStream(run, { request: caller.requestId, log, watch, toLine }), 200, {
       'content-type': 'application/x-ndjson',

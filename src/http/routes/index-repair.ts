@@ -5,7 +5,7 @@ import { newRoutes } from '../env.ts';
 import { jsonBody, jsonResponse } from '../openapi.ts';
 import { progressLine, progressStream } from '../progress-stream.ts';
 import type { Services } from '../services.ts';
-import { watchCaller } from '../stream-watch.ts';
+import type { WatchCaller } from '../stream-watch.ts';
 
 const deadLetter = z.strictObject({
   document_id: z.uuid(),
@@ -55,7 +55,7 @@ const rebuild = {
 } as const;
 
 /** What those need who mend the index. */
-export function indexRepairRoutes(services: Services, log: Log, decideEveryMs?: number) {
+export function indexRepairRoutes(services: Services, log: Log, watchCaller: WatchCaller) {
   const { maintenance } = services;
   const routes = newRoutes()
     .openapi(list, async (c) => {
@@ -84,7 +84,7 @@ export function indexRepairRoutes(services: Services, log: Log, decideEveryMs?: 
     const caller = c.get('caller');
     // rejects here, with a status of its own, when the caller may not
     const work = await maintenance.rebuild(caller);
-    const watch = watchCaller(services, caller, rebuild.path, decideEveryMs);
+    const watch = watchCaller(caller, rebuild.path);
     return c.body(progressStream(work, { request: caller.requestId, log, watch }), 200, {
       'content-type': 'application/x-ndjson',
     });
