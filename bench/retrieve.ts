@@ -9,17 +9,17 @@ import { PROJECT } from './lib/folders.ts';
 import { describeMachine, machineLine } from './lib/machine.ts';
 import { writeResults } from './lib/results.ts';
 import { runContest } from './lib/scale/contest-part.ts';
-import { runGrowth, runRevocation } from './lib/scale/growth-part.ts';
+import { runGroups, runGrowth, runRevocation } from './lib/scale/growth-part.ts';
 import type { Part, Section } from './lib/scale/section.ts';
 import { missingStores } from './lib/scale/stores.ts';
 import { verdictRows } from './lib/scale/verdict.ts';
 import { table } from './lib/table.ts';
 
-const PARTS: readonly Part[] = ['contest', 'steps', 'recall', 'growth', 'revocation'];
+const PARTS: readonly Part[] = ['contest', 'steps', 'recall', 'growth', 'groups', 'revocation'];
 const HELP = `npm run bench:retrieve -- [options]
 
   --only <parts>       of ${PARTS.join(',')} (default: contest,steps,recall)
-  --chunks <n>         of the contest, steps and recall (default 200000); classes are half as many, at most 100000
+  --chunks <n>         of the contest, steps, recall and groups (default 200000); classes are half as many, at most 100000
   --max-chunks <n>     of growth and revocation (default 1000000)
   --questions <n>      per caller and contestant (default 100)
   --seconds <n>        one turn of a contestant at saturation (default 5)
@@ -75,6 +75,7 @@ async function main(): Promise<number> {
     if (['contest', 'steps', 'recall'].some((part) => parts.has(part)))
       sections.push(...(await runContest(embedder, parts, size)));
     if (parts.has('growth')) sections.push(...(await runGrowth(embedder, size)));
+    if (parts.has('groups')) sections.push(await runGroups(embedder, size));
     if (parts.has('revocation')) sections.push(await runRevocation(embedder, size));
   } finally {
     await embedder.close();

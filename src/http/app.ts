@@ -11,6 +11,7 @@ import { type Log, summarizeError } from '../telemetry/log.ts';
 import type { ObservedRequest } from '../telemetry/metrics.ts';
 import { presentedCredentials, toIdentity } from './authenticate.ts';
 import { authzenMetadataRoutes, authzenRoutes, keepRequestId } from './authzen.ts';
+import { callerWatch, type WatchCaller } from './caller-watch.ts';
 import { type Env, newRoutes } from './env.ts';
 import { observeRequests } from './observe.ts';
 import { describeApi } from './openapi.ts';
@@ -40,7 +41,6 @@ import { securityEventRoutes } from './routes/security-events.ts';
 import { scimErrorResponse } from './scim/requests.ts';
 import { scimRoutes } from './scim/routes.ts';
 import type { Caller, Services } from './services.ts';
-import { callerWatch, type WatchCaller } from './stream-watch.ts';
 
 export interface AppOptions extends Omit<PageOptions, 'explains'> {
   /** What the process is: no route of another role is served. */

@@ -1,9 +1,5 @@
 /** Answers that stay open: whether their caller may still have them is asked while they do. */
 
-import { BulkheadError, isBulkheadError } from '../errors.ts';
-import type { RefusalLog } from './refusals.ts';
-import type { Caller, Services } from './services.ts';
-
 /** Milliseconds: what a stream may be behind a revocation (design, promise 3). */
 const DECIDED_EVERY_MS = 2_000;
 
@@ -14,50 +10,6 @@ export interface StreamWatch {
   readonly everyMs?: number | undefined;
   /** Milliseconds until the caller's credentials end of themselves, when they are asked about too. */
   readonly expiresInMs?: (() => number) | undefined;
-}
-
-/**
- * Asks for the caller of one request, and records it when that turns them away: the status has been sent by then.
- * @param route a pattern, without ids
- * @param expiresInMs absent where an answer may outlive the credentials that it was asked for with
- */
-export type WatchCaller = (caller: Caller, route: string, expiresInMs?: () => number) => StreamWatch;
-
-/** @param refusals of the whole application: they are bounded together */
-export function callerWatch(
-  { stillHolds }: Pick<Services, 'stillHolds'>,
-  refusals: Pick<RefusalLog, 'note'>,
-  everyMs: number | undefined,
-): WatchCaller {
-  return ({ identity, requestId }, route, expiresInMs) => ({
-    everyMs,
-    expiresInMs,
-    stillHolds: async () => {
-      try {
-        if (expiresInMs !== undefined && expiresInMs() <= 0) throw expired();
-        await stillHolds(identity);
-      } catch (error) {
-        if (isBulkheadError(error) && (error.status === 401 || error.status === 403))
-          await refusals.note({
-            tenant: identity.tenant,
-            subject: identity.user,
-            actor: identity.actor ?? null,
-            request: requestId,
-            code: error.code,
-            status: error.status,
-            route,
-          });
-        throw error;
-      }
-    },
-  });
-}
-
-function expired(): BulkheadError {
-  return new BulkheadError(
-    'invalid_token',
-    'What this was opened with has expired; send the rest with a new token or key.',
-  );
 }
 
 /**

@@ -7,8 +7,8 @@
  *   base + perChunk · visible chunks + perItem · items of the filter (ranges, or ids)
  *
  * What a search through the graph costs follows no such line: it grows as less is visible, and falls again where the
- * index gives the graph up by itself. It is taken from the slowest measurement of sets of about the same size, and
- * in no more ranges than are judged together.
+ * index gives the graph up by itself. It is taken from the slowest measurement of the sets that come next
+ * in size, below and above, in no more ranges than are judged together.
  *
  * The graph is fast, and for a scattered part of the collection it returns a fraction of what it should without saying
  * so; therefore it is admitted only where it was measured to return what exact search returns. `calibrate.ts`
@@ -157,8 +157,20 @@ function exactOption(form: FilterForm, shape: VisibleShape, cost: ExactCost): Op
   return { plan: { form, mode: { kind: 'exact' } }, ms };
 }
 
-/** Sets within this factor of the size are about the same size. */
-const ALIKE = 4;
+/** Sets whose sizes differ by less than this factor are of one size. */
+const SAME = 1.25;
+
+/**
+ * The measured sets that a set lies between: those of the next smaller size and of the next larger one, or of its own.
+ * Above the largest, the graph costs about what it cost there.
+ */
+function ofAboutTheSize(times: readonly GraphTime[], size: number): readonly GraphTime[] {
+  const sizes = times.map(({ chunks }) => chunks);
+  const below = Math.max(...sizes.filter((chunks) => chunks <= size * SAME));
+  const above = Math.min(...sizes.filter((chunks) => chunks >= size / SAME));
+  const [from, to] = [Math.min(below, above), Math.max(below, Number.isFinite(above) ? above : below)];
+  return times.filter(({ chunks }) => chunks >= from / SAME && chunks <= to * SAME);
+}
 
 /** A beam narrower than the list asked for would be widened by the index anyway. */
 function graphOption(option: GraphOption, shape: VisibleShape, limit: number): readonly Option[] {
@@ -166,10 +178,9 @@ function graphOption(option: GraphOption, shape: VisibleShape, limit: number): r
   const { chunks = 0, ranges } = shape;
   const admission = admitted.find((like) => like.ranges >= ranges);
   if (admission === undefined || chunks < admission.chunks) return [];
-  // above the largest that was measured, the graph costs about what it cost there
-  const size = Math.min(chunks, Math.max(...times.map((time) => time.chunks)));
-  const alike = times.filter(
-    (time) => time.ranges <= admission.ranges && time.chunks <= size * ALIKE && time.chunks >= size / ALIKE,
+  const alike = ofAboutTheSize(
+    times.filter((time) => time.ranges <= admission.ranges),
+    chunks,
   );
   if (alike.length === 0) return [];
   const ms = Math.max(...alike.map((time) => time.ms)) / WORTH_IT;

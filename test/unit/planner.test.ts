@@ -240,6 +240,17 @@ describe('A graph that slows down as less is visible', () => {
     expect(plan(1, 1_000_000, 2_000_000, constants).mode).toEqual(acorn);
   });
 
+  it('is not charged what a set of twice its size costs, when its own size was measured', () => {
+    const constants = deriveConstants([
+      measured([25_000, 50_000, 100_000], 'any', EXACT, 42),
+      measured([62, 100_000, 200_000], 'any', EXACT, 98),
+      measured([25_000, 50_000, 100_000], 'any', graph(200), 25),
+      measured([100, 50_000, 100_000], 'any', graph(200), 24),
+      measured([62, 100_000, 200_000], 'any', graph(200), 47),
+    ]);
+    expect(plan(25_000, 50_000, 100_000, constants).mode).toEqual(graph(200));
+  });
+
   it('owes nothing to sets of more ranges than are judged together with it', () => {
     const constants = deriveConstants([
       measured([1, 50_000, 100_000], 'ranges', EXACT, 14),

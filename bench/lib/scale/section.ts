@@ -1,7 +1,7 @@
 import type { Verdict } from './verdict.ts';
 
 /** The parts of `bench/retrieve.ts`, each of which gives sections of the report. */
-export type Part = 'contest' | 'steps' | 'recall' | 'growth' | 'revocation';
+export type Part = 'contest' | 'steps' | 'recall' | 'growth' | 'groups' | 'revocation';
 
 export interface Section {
   readonly title: string;

@@ -2,11 +2,12 @@ import { BulkheadError, type ErrorCode, toBulkheadError } from '../../errors.ts'
 import type { IngestResult, Submission } from '../../ingest/submission.ts';
 import { type Log, summarizeError } from '../../telemetry/log.ts';
 import { mediaTypeOf } from '../body.ts';
+import type { WatchCaller } from '../caller-watch.ts';
 import { newRoutes } from '../env.ts';
 import { type Line, type LineBounds, readLines } from '../ndjson.ts';
 import { batchResultView } from '../schemas.ts';
 import type { Caller, Services } from '../services.ts';
-import { type StreamWatch, type WatchCaller, whileHolding } from '../stream-watch.ts';
+import { type StreamWatch, whileHolding } from '../stream-watch.ts';
 import { parseSubmission, uploadBody, uploadView } from '../uploads.ts';
 import { present } from '../validation.ts';
 

@@ -1,12 +1,12 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { BulkheadError } from '../../errors.ts';
 import type { Log } from '../../telemetry/log.ts';
+import type { WatchCaller } from '../caller-watch.ts';
 import { encryptionView, rotateLine } from '../encryption-views.ts';
 import { newRoutes } from '../env.ts';
 import { jsonResponse } from '../openapi.ts';
 import { progressStream } from '../progress-stream.ts';
 import type { Services } from '../services.ts';
-import type { WatchCaller } from '../stream-watch.ts';
 import { issuesOf } from '../validation.ts';
 
 const status = createRoute({

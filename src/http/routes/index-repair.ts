@@ -1,11 +1,11 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import type { Log } from '../../telemetry/log.ts';
 import { JSON_BYTES, jsonBodyUpTo } from '../body.ts';
+import type { WatchCaller } from '../caller-watch.ts';
 import { newRoutes } from '../env.ts';
 import { jsonBody, jsonResponse } from '../openapi.ts';
 import { progressLine, progressStream } from '../progress-stream.ts';
 import type { Services } from '../services.ts';
-import type { WatchCaller } from '../stream-watch.ts';
 
 const deadLetter = z.strictObject({
   document_id: z.uuid(),
