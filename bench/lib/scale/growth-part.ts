@@ -60,17 +60,17 @@ The caller sees a tenth of ${chunks} chunks, and of the classes:
 ${growthTable('classes', byClasses)}
 
 ${memoryTable(memories)}`,
-    verdicts: [
-      growthVerdict('chunks', byChunks, 2),
-      growthVerdict('classes', byClasses, 1.3),
-    ],
+    verdicts: [growthVerdict('chunks', byChunks, 2), growthVerdict('classes', byClasses, 1.3)],
     figures: { byChunks, byClasses },
   };
 }
 
 /** On the contest's data set: the caller stays who they are, and is in more and more groups. */
 export async function runGroups(embedder: Embedder, size: Sizes): Promise<Section> {
-  const data = await openDataSet(fullSpec(size.chunks), embedder, { fresh: size.fresh, withUnprotected: true });
+  const data = await openDataSet(fullSpec(size.chunks), embedder, {
+    fresh: size.fresh,
+    withUnprotected: true,
+  });
   try {
     await calibrate(data, false);
     const byGroups = await measureGroups(data, questionsOf(data.pieces, size.questions));
