@@ -1,45 +1,11 @@
 -- What a question costs the database, without a change of what it may see: functions that PostgreSQL can write into the
--- statement that calls them, plans that are kept where they were made anew for each question, and a document's policy that
--- walks the classes above it twice and not five times.
+-- statement that calls them, and plans that are kept where they were made anew for each question.
 set local role bulkhead_owner;
 set local search_path = bulkhead, public;
 
 -- `extract` from a timestamp with a zone is not immutable, and what is declared to be and calls it is not written in.
 create or replace function ms(at timestamptz) returns double precision language sql immutable parallel safe
   as $$ select extract(epoch from at at time zone 'UTC') * 1000 $$;
-
--- As in 0041. An allow and no deny; a clearance that reaches every label above the document, the highest of which the
--- session's strength admits; and all of it within what an acting service may reach. A null anywhere hides the row.
-alter policy retrieve_document on document using (
-  tenant_id = (select ctx_tenant())
-  and version > 0
-  and (
-    select bool_or(e.effect = 'allow' and a.allows_pass and e.principal_id <@ (select ctx_principal_set()))
-      and not bool_or(e.effect = 'deny')
-    from class_ancestor a join entry e on e.class_id = a.ancestor_id
-    where a.class_id = document.class_id
-      and (e.principal_id <@ (select ctx_principal_set()) or e.principal_id <@ (select ctx_actor_principal_set()))
-      and (e.valid_from is null or e.valid_from <= (select ctx_now()))
-      and (e.valid_until is null or e.valid_until > (select ctx_now())))
-  and exists (
-    select 1 from clearance k
-    where k.principal_id <@ (select ctx_principal_set())
-      and (k.valid_from is null or k.valid_from <= (select ctx_now()))
-      and (k.valid_until is null or k.valid_until > (select ctx_now()))
-      and (
-        -- a class without a rank adds nothing to the label, and a document without a label is nobody's
-        select max(c.rank) <= (select ctx_max_rank()) and max(c.rank) <= k.rank and bool_and(c.compartments <@ k.compartments)
-        from class_ancestor a join access_class c on c.id = a.ancestor_id where a.class_id = document.class_id))
-  and ((select ctx_actor()) is null or exists (
-    select 1 from actor_ceiling l
-    where l.principal_id = (select ctx_actor())
-      and exists (select 1 from class_ancestor a
-        where a.class_id = document.class_id and a.ancestor_id = any (l.containers))
-      and not exists (
-        select 1 from class_ancestor a join access_class c on c.id = a.ancestor_id
-        where a.class_id = document.class_id
-          and (c.rank > l.rank or not c.compartments <@ l.compartments))))
-);
 
 -- As in 0041, with what is valid now written out: a function of a sub-select is not written in.
 create or replace function hydrate(p_chunks bigint[], out passages json, out classes json)

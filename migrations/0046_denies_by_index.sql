@@ -5,7 +5,7 @@ set local search_path = bulkhead, public;
 
 create index entry_denies on entry (class_id) where effect = 'deny';
 
--- As in 0043 but for the entries: one that allows, and none that denies.
+-- As in 0041 but for the labels, which one walk up the classes compares with a clearance and with the session's strength.
 alter policy retrieve_document on document using (
   tenant_id = (select ctx_tenant())
   and version > 0

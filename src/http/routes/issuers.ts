@@ -7,7 +7,7 @@ const reload = createRoute({
   method: 'post',
   path: '/v1/issuers/{issuer}/keys:reload',
   summary:
-    'Forget an issuer’s signing keys and fetch them anew, when one was withdrawn; needs administer. Other processes do it within five seconds; after another reload it waits until ten seconds have passed',
+    'Forget an issuer’s signing keys and fetch them anew, when one was withdrawn; needs administer. Other processes do it within five seconds; after another reload it waits until a second has passed',
   request: { params: z.object({ issuer: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/) }) },
   responses: { 204: nothing },
 });
