@@ -17,7 +17,14 @@ interface Found {
 }
 
 /** What every process role is made of, beside the roles of the processes themselves. */
-const KERNEL = ['bulkhead_owner', 'bulkhead_kernel', 'bulkhead_epoch', 'bulkhead_search', 'bulkhead_ledger'];
+const KERNEL = [
+  'bulkhead_owner',
+  'bulkhead_kernel',
+  'bulkhead_epoch',
+  'bulkhead_search',
+  'bulkhead_ledger',
+  'bulkhead_reader',
+];
 
 /**
  * Compares the login of this connection with what the process role needs, before any power is dropped.

@@ -31,7 +31,7 @@ async function withoutRowLevelSecurity(spine: Spine, work: () => Promise<void>):
   for (const table of ['document', 'chunk'])
     await asSuperuser(
       spine.database,
-      `create policy hole on ${table} for select to bulkhead_retrieve using (true)`,
+      `create policy hole on ${table} for select to bulkhead_retrieve, bulkhead_reader using (true)`,
     );
   try {
     await work();
