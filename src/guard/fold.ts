@@ -4,6 +4,8 @@
  * ASCII characters become ASCII, dashes and spaces become few. Every folded character knows its source.
  */
 import type { Span } from './entities.ts';
+import { matches } from './matches.ts';
+import { lastStartingAt } from './offsets.ts';
 
 export interface Folded {
   readonly text: string;
@@ -14,7 +16,8 @@ export interface Folded {
 /** Kept apart from the plain space: it may stand inside an e-mail address, a plain space may not. */
 export const NO_BREAK_SPACE = '\u00A0';
 
-const PLAIN = /^[\t\n\r\x20-\x7e]*$/;
+/** Runs of what may fold to something else; all other characters are ASCII and fold to themselves, wherever they stand. */
+const NOT_PLAIN = /[^\t\n\r\x20-\x7e]+/gu;
 const INVISIBLE = /[\p{Default_Ignorable_Code_Point}\p{Cc}]/u;
 const MARK = /\p{M}/u;
 const DECIMAL_DIGIT = /\p{Nd}/u;
@@ -23,32 +26,50 @@ const DASH = /[\p{Pd}\u2212\u2043]/u;
 const BREAK = /[\t\n\r]/;
 const ASCII_DIGIT = /[0-9]/;
 
+/** A character that does not fold to one unit from one unit: its stretch of the folded text, and of the source. */
+interface Resized extends Span {
+  readonly source: Span;
+}
+
 /** Folds the text; linear in its length. */
 export function fold(text: string): Folded {
-  if (PLAIN.test(text)) return { text, toSource: (span) => span };
-  const starts: number[] = [];
-  const ends: number[] = [];
+  const runs = matches(NOT_PLAIN, text);
+  if (runs.length === 0) return { text, toSource: itself };
+  const resized: Resized[] = [];
   let folded = '';
+  let at = 0;
   let afterDigit = false;
-  for (let at = 0; at < text.length; ) {
-    const character = String.fromCodePoint(text.codePointAt(at) ?? 0);
-    const end = at + character.length;
-    const form = foldCharacter(character, afterDigit);
-    for (let unit = 0; unit < form.length; unit += 1) {
-      starts.push(at);
-      ends.push(end);
+  for (const { index, 0: run } of runs) {
+    if (index > at) afterDigit = ASCII_DIGIT.test(text[index - 1] ?? '');
+    folded += text.slice(at, index);
+    at = index;
+    for (const character of run) {
+      const source = { start: at, end: at + character.length };
+      const form = foldCharacter(character, afterDigit);
+      if (form.length !== 1 || character.length !== 1)
+        resized.push({ start: folded.length, end: folded.length + form.length, source });
+      folded += form;
+      if (form !== '') afterDigit = DECIMAL_DIGIT.test(character);
+      at = source.end;
     }
-    folded += form;
-    if (form !== '') afterDigit = DECIMAL_DIGIT.test(character);
-    at = end;
   }
-  return {
-    text: folded,
-    toSource: (span) => ({
-      start: starts[span.start] ?? text.length,
-      end: ends[span.end - 1] ?? text.length,
-    }),
-  };
+  folded += text.slice(at);
+  return { text: folded, toSource: resized.length === 0 ? itself : (span) => toSource(span, resized) };
+}
+
+const itself = (span: Span): Span => span;
+
+function toSource({ start, end }: Span, resized: readonly Resized[]): Span {
+  return { start: sourceOf(start, resized).start, end: sourceOf(end - 1, resized).end };
+}
+
+/** The source stretch of one folded unit: between resized characters, units and their sources keep their distance. */
+function sourceOf(unit: number, resized: readonly Resized[]): Span {
+  const last = resized[lastStartingAt(resized, unit)];
+  if (last === undefined) return { start: unit, end: unit + 1 };
+  if (unit < last.end) return last.source;
+  const start = last.source.end + (unit - last.end);
+  return { start, end: start + 1 };
 }
 
 const cache = new Map<string, string>();

@@ -5,6 +5,7 @@
 import { BulkheadError } from '../errors.ts';
 import { ENTITY_KINDS, type EntityKind, type Finding, type Span } from './entities.ts';
 import { findEntities } from './find-entities.ts';
+import { lastStartingAt } from './offsets.ts';
 
 export interface Redaction {
   readonly text: string;
@@ -34,11 +35,12 @@ export function redact(text: string, kinds: ReadonlySet<EntityKind>): Redaction 
 }
 
 function redactToFixedPoint(text: string, kinds: ReadonlySet<EntityKind>): Redaction {
+  if (typeof text !== 'string') throw new Error('not a text');
   assertKnown(kinds);
   let edits: Finding[] = [];
+  let spans: Finding[] = [];
+  let redacted = text;
   for (let round = 0; ; round += 1) {
-    const spans = spansOf(edits);
-    const redacted = replaceAll(text, edits);
     const found = findEntities(redacted, kinds);
     const [first] = found;
     if (first === undefined) return redaction(redacted, edits, spans);
@@ -47,6 +49,8 @@ function redactToFixedPoint(text: string, kinds: ReadonlySet<EntityKind>): Redac
       round === MOST_ROUNDS
         ? [{ kind: first.kind, start: 0, end: text.length }]
         : merge([...edits, ...found.map((finding) => toSource(finding, edits, spans))]);
+    spans = spansOf(edits);
+    redacted = replaceAll(text, edits);
   }
 }
 
@@ -55,13 +59,16 @@ function redaction(text: string, edits: readonly Finding[], spans: readonly Find
     text,
     kinds: [...new Set(edits.map((edit) => edit.kind))].sort(),
     spans,
-    toRedacted: (offset) => Math.min(text.length, shift(offset, edits, spans)),
+    toRedacted(offset) {
+      return Math.min(text.length, shift(offset, edits, spans));
+    },
   };
 }
 
+const KNOWN: ReadonlySet<string> = new Set(ENTITY_KINDS);
+
 function assertKnown(kinds: ReadonlySet<EntityKind>): void {
-  const known: ReadonlySet<string> = new Set(ENTITY_KINDS);
-  for (const kind of kinds) if (!known.has(kind)) throw new Error('unknown entity kind');
+  for (const kind of kinds) if (!KNOWN.has(kind)) throw new Error('unknown entity kind');
 }
 
 const replacement = (kind: EntityKind): string => `[${kind}]`;
@@ -123,16 +130,4 @@ function shift(offset: number, from: readonly Span[], to: readonly Span[]): numb
   const [here, there] = [from[index], to[index]];
   if (here === undefined || there === undefined) return Math.max(0, offset);
   return offset < here.end ? there.start : offset - here.end + there.end;
-}
-
-/** Index of the last span that starts at or before the offset, −1 for none. */
-function lastStartingAt(spans: readonly Span[], offset: number): number {
-  let low = 0;
-  let high = spans.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((spans[middle]?.start ?? Infinity) <= offset) low = middle + 1;
-    else high = middle;
-  }
-  return low - 1;
 }

@@ -278,9 +278,21 @@ describe('look-alike and invisible characters', () => {
 
 describe('hostile text', () => {
   const seeds: Readonly<Record<EntityKind, readonly string[]>> = {
-    email: ['@', 'a@', 'a.@a.', `${'a'.repeat(128)}@`, 'a@a\u00A0', '"@', '%40a'],
-    phone: ['+', '+1', '+4940 ', '(0', '902-', '+49 40 66969 100 ', 'tel ', '0049 4'],
-    card: ['4', '4 ', '41111111 ', '4-1-', '4111 ', '4\n', '1.'],
+    email: ['@', 'a@', 'a.@a.', `${'a'.repeat(128)}@`, 'a@a\u00A0', '"@', '%40a', '&#', 'a@b.co\u200B '],
+    phone: [
+      '+',
+      '+1',
+      '+4940 ',
+      '(0',
+      '902-',
+      '+49 40 66969 100 ',
+      'tel ',
+      '0049 4',
+      '1   ',
+      '\u{1D7CF}',
+      '1\u20E3',
+    ],
+    card: ['4', '4 ', '41111111 ', '4-1-', '4111 ', '4\n', '1.', '4     ', '4\u200B'],
     iban: ['D', 'DE89', 'DE89 ', 'DE893704', 'A1 '],
     'us-ssn': ['1', '123-', '123-45-', '123 45 ', 'ssn '],
     'api-key': [
@@ -301,6 +313,10 @@ describe('hostile text', () => {
       '-----BEGIN PRIVATE KEY-----',
       '-----END A-----',
       '-',
+      '=',
+      ': ',
+      `:${'a'.repeat(15)} `,
+      'sk_live_',
     ],
   };
   const cases = ENTITY_KINDS.flatMap((kind) =>

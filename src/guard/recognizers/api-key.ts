@@ -1,4 +1,5 @@
 import type { Span } from '../entities.ts';
+import { matches } from '../matches.ts';
 
 /**
  * Published shapes of issued keys. A pattern whose body is unbounded, or holds its own beginning, has a
@@ -32,7 +33,7 @@ const SAMPLE = 256;
 
 /** Keys, tokens and passwords: by their issuer's shape, as PEM private keys, or as random named values. */
 export function findApiKeys(text: string): Span[] {
-  const shaped = SHAPES.flatMap((shape) => [...text.matchAll(shape)]);
+  const shaped = SHAPES.flatMap((shape) => matches(shape, text));
   return [
     ...shaped.map((match) => ({ start: match.index, end: match.index + match[0].length })),
     ...privateKeys(text),
@@ -43,10 +44,10 @@ export function findApiKeys(text: string): Span[] {
 /** From the first line to the last; without a last line, as far as the text still looks like a key. */
 function privateKeys(text: string): Span[] {
   const found: Span[] = [];
-  const ends = [...text.matchAll(PEM_END)];
+  const ends = matches(PEM_END, text);
   let covered = 0;
   let nextEnd = 0;
-  for (const begin of text.matchAll(PEM_BEGIN)) {
+  for (const begin of matches(PEM_BEGIN, text)) {
     if (begin.index < covered) continue;
     const bodyStart = begin.index + begin[0].length;
     while (nextEnd < ends.length && (ends[nextEnd]?.index ?? 0) < bodyStart) nextEnd += 1;
@@ -60,7 +61,7 @@ function privateKeys(text: string): Span[] {
 function namedValues(text: string): Span[] {
   const found: Span[] = [];
   let runEnd = 0;
-  for (const name of text.matchAll(NAMED)) {
+  for (const name of matches(NAMED, text)) {
     const start = endOfMatch(ASSIGNMENT, text, name.index + name[0].length);
     if (start === undefined) continue;
     // A run that a former name already read to its end is not read again: work stays linear.

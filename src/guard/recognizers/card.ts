@@ -1,4 +1,5 @@
 import type { Span } from '../entities.ts';
+import { matches } from '../matches.ts';
 
 const SHORTEST = 13;
 const LONGEST = 19;
@@ -23,6 +24,7 @@ const ISSUERS: readonly (readonly [first: string, last: string, shortest: number
   ['9792', '9792', 16, 16], // Troy
 ];
 
+const DIGITS = /[0-9]+/g;
 const LOOSE_SEPARATOR = /^[ \u00A0\t-]{1,3}$/;
 const LINE_BREAK = /^[ \u00A0\t-]?\r?\n[ \u00A0\t]{0,2}$/;
 const STRICT_SEPARATOR = /^ ?[.·_/*] ?$/;
@@ -61,7 +63,7 @@ export function findCards(text: string): Span[] {
 function digitGroups(text: string): Group[] {
   const groups: Group[] = [];
   let previousEnd = -1;
-  for (const match of text.matchAll(/[0-9]+/g)) {
+  for (const match of matches(DIGITS, text)) {
     const link = previousEnd < 0 ? 'none' : linkOf(text, previousEnd, match.index);
     previousEnd = match.index + match[0].length;
     groups.push({ start: match.index, end: previousEnd, digits: match[0], link });

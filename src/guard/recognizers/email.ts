@@ -1,5 +1,6 @@
 import type { Span } from '../entities.ts';
 import { NO_BREAK_SPACE } from '../fold.ts';
+import { matches } from '../matches.ts';
 
 /** The at sign as text, in a URL and in HTML. */
 const AT_SIGN = /@|%40|&(?:#64|#x40|commat);/gi;
@@ -18,7 +19,7 @@ const LONGEST_DOMAIN = 255;
  */
 export function findEmails(text: string): Span[] {
   const found: Span[] = [];
-  for (const match of text.matchAll(AT_SIGN)) {
+  for (const match of matches(AT_SIGN, text)) {
     const start = startOfLocal(text, match.index);
     const end = endOfDomain(text, match.index + match[0].length);
     if (start < match.index && end !== undefined) found.push({ start, end });

@@ -1,5 +1,6 @@
 import { getCountrySpecifications, isValidIBAN } from 'ibantools';
 import type { Span } from '../entities.ts';
+import { matches } from '../matches.ts';
 
 const SPECIFICATIONS = getCountrySpecifications();
 /** Country and check digits; what is glued to the left of them does not matter. */
@@ -11,7 +12,7 @@ const LONGEST_GAP = 3;
 /** IBANs in any case and grouping, with valid country format and check digits (ISO 13616, ISO 7064). */
 export function findIbans(text: string): Span[] {
   const found: Span[] = [];
-  for (const match of text.matchAll(BEGINNING)) {
+  for (const match of matches(BEGINNING, text)) {
     const country = match[0].slice(0, 2).toUpperCase();
     const length = Object.hasOwn(SPECIFICATIONS, country) ? SPECIFICATIONS[country]?.chars : undefined;
     if (!length) continue;

@@ -1,5 +1,6 @@
 import { type CountryCode, parsePhoneNumberFromString } from 'libphonenumber-js';
 import type { Span } from '../entities.ts';
+import { matches } from '../matches.ts';
 
 /** Plus, or 00 as dialled from most of the world; a 00 after other digits is a group of a longer number. */
 const INTERNATIONAL = /(?<![0-9])\+|(?<![0-9][ \u00A0.-]?)00(?=[1-9 (\u00A0])/g;
@@ -9,9 +10,12 @@ const NORTH_AMERICAN =
 /** Trunk zero with the area code set off by brackets or a slash, as in (040) 66969 100 or 040/66969-100. */
 const AREA_SET_OFF =
   /(?<![\w./-])(?:\(0[1-9][0-9]{1,4}\)[ \u00A0]?|0[1-9][0-9]{1,4}[ \u00A0]?\/[ \u00A0]?)[1-9](?=[0-9])/g;
-/** A word that announces a number; what follows it needs no other mark. */
+/**
+ * The beginning of a number that a word announces; it needs no other mark. Read from the digit or bracket back to the
+ * word: digits are rarer than letters, and no two of these words can share one.
+ */
 const ANNOUNCED =
-  /(?<!\p{L})(?:tel|telefon|telephone|téléphone|phone|fon|mobile?|mobil|handy|cell|fax|durchwahl|hotline|ring|dial|call)\b[.:]{0,2}[ \u00A0]{0,2}(?=[(0-9])|[☎✆📞][ \u00A0]?(?=[(0-9])/giu;
+  /[(0-9](?<=(?:(?<!\p{L})(?:tel|telefon|telephone|téléphone|phone|fon|mobile?|mobil|handy|cell|fax|durchwahl|hotline|ring|dial|call)\b[.:]{0,2}[ \u00A0]{0,2}|[☎✆📞][ \u00A0]?)[(0-9])/giu;
 
 const SEPARATOR = /[ \u00A0()./-]/;
 const LONGEST_GAP = 3;
@@ -29,18 +33,13 @@ export function findPhones(text: string): Span[] {
   return [
     ...longestFrom(text, INTERNATIONAL, isInternational),
     ...longestFrom(text, AREA_SET_OFF, isNational),
-    ...announced(text),
-    ...[...text.matchAll(NORTH_AMERICAN)].map((m) => ({ start: m.index, end: m.index + m[0].length })),
+    ...longestFrom(text, ANNOUNCED, isNational),
+    ...matches(NORTH_AMERICAN, text).map((m) => ({ start: m.index, end: m.index + m[0].length })),
   ];
 }
 
-function announced(text: string): Span[] {
-  const starts = [...text.matchAll(ANNOUNCED)].map((match) => match.index + match[0].length);
-  return starts.flatMap((start) => longest(text, start, isNational));
-}
-
 function longestFrom(text: string, beginning: RegExp, admits: (digits: string) => boolean): Span[] {
-  return [...text.matchAll(beginning)].flatMap((match) => longest(text, match.index, admits));
+  return matches(beginning, text).flatMap((match) => longest(text, match.index, admits));
 }
 
 function longest(text: string, start: number, admits: (digits: string) => boolean): Span[] {

@@ -1,4 +1,5 @@
 import type { Span } from '../entities.ts';
+import { matches } from '../matches.ts';
 
 const SEPARATED =
   /(?<![0-9])([0-9]{3})(?:[ \u00A0]?[.-][ \u00A0\n]?|[ \u00A0\n])([0-9]{2})(?:[ \u00A0]?[.-][ \u00A0\n]?|[ \u00A0\n])([0-9]{4})(?![0-9])/g;
@@ -11,8 +12,8 @@ const CONTEXT_REACH = 48;
  * 900–999, group not 00, serial not 0000 (POMS RM 10201.035). Nine plain digits count only near their name.
  */
 export function findUsSsns(text: string): Span[] {
-  const separated = [...text.matchAll(SEPARATED)].filter(isIssuable);
-  const plain = [...text.matchAll(PLAIN)].filter((match) => isIssuable(match) && isNamed(text, match.index));
+  const separated = matches(SEPARATED, text).filter(isIssuable);
+  const plain = matches(PLAIN, text).filter((match) => isIssuable(match) && isNamed(text, match.index));
   return [...separated, ...plain].map((match) => ({
     start: match.index,
     end: match.index + match[0].length,
