@@ -160,7 +160,8 @@ async function refuseForOneself(
   const own = await ownPrincipals(trx, authority);
   const move = { container: cls.id, to };
   if (await bringsRights(trx, own, move)) throw new OwnRaise('right', path);
-  if (await entersLimits(trx, own, move)) throw new OwnRaise('ceiling', path);
+  const labels = { before: effectiveLabel(cls.id, before), after: effectiveLabel(cls.id, after) };
+  if (await entersLimits(trx, own, move, labels)) throw new OwnRaise('ceiling', path);
   const [old, wanted] = [before, after].map((classes) => entriesReaching(cls.id, classes, authority.now));
   refuseOwnEntries(authority.subject, old ?? [], wanted ?? [], path);
   await refuseEntriesOfHeld(trx, authority, old ?? [], wanted ?? [], path);

@@ -1,6 +1,7 @@
 /** What moving a container below another one would give to some principals, besides entries and labels. */
 import { type RawBuilder, sql } from 'kysely';
 import type { ClassId, PrincipalId } from '../policy/ids.ts';
+import type { Label } from '../policy/label.ts';
 import type { Work } from './database.ts';
 
 export interface Move {
@@ -34,22 +35,35 @@ export function bringsRights(
   );
 }
 
-/** Whether the container would come within containers that one of the principals is limited to. */
+/**
+ * Whether the container would come within what one of the principals is limited to: its containers, or its level and
+ * compartments. What is below has the container's label too, and so comes within these only when it does.
+ * @param labels the container's effective label where it is and where it goes
+ */
 export function entersLimits(
   trx: Work,
   principals: ReadonlySet<PrincipalId>,
   { container, to }: Move,
+  labels: { readonly before: Label | undefined; readonly after: Label | undefined },
 ): Promise<boolean> {
   return exists(
     trx,
     sql`select 1 from bulkhead.actor_ceiling l
       where l.principal_id = any (${[...principals]}::int[])
-        and l.containers && array(${above(to)}) and not l.containers && array(${above(container)})`,
+        and (l.containers && array(${above(to)}) and not l.containers && array(${above(container)})
+          or l.containers && array(${above(to)} union ${below(container)})
+            and ${isWithin(labels.after)} and not ${isWithin(labels.before)})`,
   );
+}
+
+function isWithin(label: Label | undefined): RawBuilder<unknown> {
+  if (label === undefined) return sql`false`;
+  return sql`(${label.rank} <= l.rank and ${[...label.compartments]}::text[] <@ l.compartments)`;
 }
 
 /** The class itself is its own ancestor. */
 const above = (id: ClassId) => sql`select ancestor_id from bulkhead.class_ancestor where class_id = ${id}`;
+const below = (id: ClassId) => sql`select class_id from bulkhead.class_ancestor where ancestor_id = ${id}`;
 
 async function exists(trx: Work, query: RawBuilder<unknown>): Promise<boolean> {
   const { rows } = await query.execute(trx);

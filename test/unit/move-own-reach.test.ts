@@ -144,12 +144,12 @@ describe('nobody raises their own rights by a move: refused, recorded and alerte
 
   describe('nor those of a service whose key they made', () => {
     const BOT = service('bot');
-    const makeKey = (containers?: readonly string[]) =>
+    const makeKey = (limits?: { containers?: readonly string[]; level?: string }) =>
       createApiKey({ ...firm.parts, mintKey: () => newApiKey(randomBytes) }, maria(), {
         service: BOT,
         name: 'Bot',
         rights: ['read'],
-        ...(containers && { containers }),
+        ...limits,
       });
     beforeEach(async () => {
       await createService(firm.parts, root(), { principal: BOT, displayName: 'Bot' });
@@ -171,11 +171,22 @@ describe('nobody raises their own rights by a move: refused, recorded and alerte
 
     it('by bringing something within the limits of the key', async () => {
       await make('/desk');
-      await makeKey(['/desk']);
+      await makeKey({ containers: ['/desk'] });
       await raised(() => move('/hr/payroll', '/desk', maria()), 'ceiling', '/hr/payroll');
       await make('/desk/list');
       await make('/desk/old');
       expect(await move('/desk/list', '/desk/old', maria())).toBe('/desk/old/list');
+    });
+
+    it('by a lower label that brings it within the level of the key', async () => {
+      const entry = { principal: group('bots'), effect: 'allow' as const };
+      await grantClearance(firm.parts, root(), { principal: BOT, level: 'confidential', compartments: [] });
+      await makeKey({ level: 'internal' });
+      await grant(firm.parts, root(), { container: '/hr/payroll', entry });
+      await make('/desk');
+      await make('/vault', { label: { level: 'confidential', compartments: [] } });
+      await raised(() => move('/hr/payroll', '/desk', maria()), 'ceiling', '/hr/payroll');
+      expect(await move('/hr/payroll', '/vault', maria())).toBe('/vault/payroll');
     });
   });
 });
