@@ -178,12 +178,17 @@ async function refuseGainsBelow(
 }
 
 const PATH = /^(\/[^/\p{Cc}]{1,120})+$/u;
-const LONGEST_PATH = 500;
+export const LONGEST_PATH = 500;
 
 /** @throws BulkheadError `invalid_request` */
 function parentOf(path: string): string {
   const names = path.split('/').slice(1);
   if (!PATH.test(path) || path.length > LONGEST_PATH || names.some((name) => name === '.' || name === '..'))
     throw invalid('path', 'must be names of at most 120 characters, each after a "/"');
+  return pathAbove(path);
+}
+
+/** Of the container that one of this path, which is not the root, hangs below. */
+export function pathAbove(path: string): string {
   return path.slice(0, path.lastIndexOf('/')) || '/';
 }

@@ -1,8 +1,8 @@
 /** What a change would let its maker read: the rule by effect of separation-of-duties.ts, put to a change. */
 import type { AuditEvent } from '../audit/audit-log.ts';
-import type { AccessClass } from '../policy/access-class.ts';
+import { type AccessClass, lineage } from '../policy/access-class.ts';
 import type { ClassId } from '../policy/ids.ts';
-import type { LabelScheme } from '../policy/label.ts';
+import { dominates, joinLabels, type Label, type LabelScheme } from '../policy/label.ts';
 import type { StoredClass } from '../store/access-classes.ts';
 import type { Changer } from './change.ts';
 import { ownReachAlert } from './events.ts';
@@ -42,6 +42,35 @@ export async function alertsOfOwnReach(
   const gains = gainsOf(scheme, changer, change);
   const makersGain = await heldGains(scheme, changer, change);
   return alertsOf(gains, makersGain, changer, operation, change.path);
+}
+
+/**
+ * Of a change of entries and labels at once: as a change of labels where these loosen, and of entries where they do not.
+ * @throws OwnRaise
+ */
+export async function alertsOfMixedReach(
+  scheme: LabelScheme,
+  changer: Changer,
+  operation: string,
+  change: SubtreeChange,
+): Promise<readonly AuditEvent[]> {
+  const gains = gainsOf(scheme, changer, change);
+  const makersGain = await heldGains(scheme, changer, change);
+  // what is below a container keeps as much of its own label as the container does, or more
+  const isByLabel = gains.some((gain) => isLoosened(change, gain.class));
+  if (isByLabel || (makersGain && isLoosened(change, change.cls.id)))
+    throw new OwnRaise('effect', change.path);
+  return alertsOf(gains, makersGain, changer, operation, change.path);
+}
+
+function isLoosened({ before, after }: SubtreeChange, id: ClassId): boolean {
+  const [old, wanted] = [effectiveLabel(id, before), effectiveLabel(id, after)];
+  return wanted !== undefined && (old === undefined || !dominates(wanted, old));
+}
+
+/** @returns `undefined` where neither the class nor one above has a level */
+export function effectiveLabel(id: ClassId, classes: ReadonlyMap<ClassId, StoredClass>): Label | undefined {
+  return joinLabels((lineage(id, lookupIn(classes)) ?? []).map(({ label }) => label));
 }
 
 async function heldGains(

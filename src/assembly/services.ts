@@ -6,6 +6,7 @@ import * as containers from '../admin/containers.ts';
 import * as documentAccess from '../admin/document-access.ts';
 import { explain } from '../admin/explain.ts';
 import * as memberships from '../admin/memberships.ts';
+import { moveContainer } from '../admin/move-container.ts';
 import * as principals from '../admin/principals.ts';
 import * as revocations from '../admin/revocations.ts';
 import type { AdminService, Services } from '../http/services.ts';
@@ -93,6 +94,7 @@ function adminService({ admin }: Parts): AdminService {
     createContainer: bound(containers.createContainer),
     setContainerLabel: bound(containerAccess.setContainerLabel),
     setInherits: bound(containerAccess.setInherits),
+    moveContainer: bound(moveContainer),
     grant: bound(containerAccess.grant),
     revoke: bound(containerAccess.revoke),
     listPrincipals: bound(principals.listPrincipals),

@@ -143,6 +143,8 @@ export interface EventBodies {
     readonly level: string | null;
     readonly compartments: readonly string[];
   };
+  /** With everything below it; paths of the container itself. */
+  readonly 'container.moved': ByWhom & { readonly from: string; readonly to: string };
   readonly 'account.changed': ByWhom & {
     readonly principal: string;
     readonly status: 'active' | 'disabled';

@@ -12,6 +12,7 @@ import { initCommand } from './init.ts';
 import { keyCommand } from './key.ts';
 import { labelCommand } from './label.ts';
 import { migrateCommand } from './migrate.ts';
+import { moveCommand } from './move.ts';
 import { FailedQuietly, lineOf, RefusedError } from './problem.ts';
 import { reembedCommand } from './reembed.ts';
 import { restoredCommand } from './restored.ts';
@@ -36,6 +37,7 @@ const COMMANDS = [
     grantCommand,
     revokeCommand,
     labelCommand,
+    moveCommand,
     keyCommand,
     auditCommand,
     doctorCommand,

@@ -48,6 +48,7 @@ const OWNERS: Readonly<Record<string, Owner>> = {
   'GET /v1/containers/:container': 'admin',
   'PATCH /v1/containers/:container/label': 'admin',
   'PATCH /v1/containers/:container/access': 'admin',
+  'POST /v1/containers/:container/move': 'admin',
   'POST /v1/containers/:container/entries': 'admin',
   'DELETE /v1/containers/:container/entries': 'admin',
   'POST /v1/containers/:container/roles': 'admin',

@@ -16,6 +16,7 @@ import type { searchActions, searchResources, searchSubjects } from '../admin/de
 import type { setDocumentAccess, setDocumentLabel } from '../admin/document-access.ts';
 import type { explain } from '../admin/explain.ts';
 import type { addMember, removeMember, setMembers } from '../admin/memberships.ts';
+import type { moveContainer } from '../admin/move-container.ts';
 import type {
   createGroup,
   createService,
@@ -138,6 +139,7 @@ export interface AdminService {
   readonly createContainer: Bound<typeof createContainer>;
   readonly setContainerLabel: Bound<typeof setContainerLabel>;
   readonly setInherits: Bound<typeof setInherits>;
+  readonly moveContainer: Bound<typeof moveContainer>;
   readonly grant: Bound<typeof grant>;
   readonly revoke: Bound<typeof revoke>;
   readonly listPrincipals: Bound<typeof listPrincipals>;

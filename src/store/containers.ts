@@ -142,6 +142,15 @@ export class Containers {
   async setInherits(container: ClassId, inherits: boolean): Promise<void> {
     await sql`select bulkhead.set_inherits(${container}, ${inherits})`.execute(this.#trx);
   }
+
+  /**
+   * Needs `grant` and `label` on both, `administer` on `to` and on the container's parent. Rewrites what is known of the
+   * tree below, and the paths of containers there; no document and no entry.
+   * @throws DatabaseError 23505 when `to` has a container of its name
+   */
+  async move(container: ClassId, to: ClassId): Promise<void> {
+    await sql`select bulkhead.move_container(${container}, ${to})`.execute(this.#trx);
+  }
 }
 
 const ENTRIES = sql`

@@ -9,6 +9,7 @@ import { authorize, type CallerIdentity } from '../../src/store/authority.ts';
 import type { Database } from '../../src/store/database.ts';
 import { ReadableDocuments } from '../../src/store/passages.ts';
 import { readVisibleSet, type VisibleSet } from '../../src/store/visible-set.ts';
+import { makeMoves } from '../helpers/moves.ts';
 import {
   asSuperuser,
   classLookup,
@@ -26,6 +27,7 @@ import {
   USER,
 } from '../helpers/random-policy.ts';
 import type { TestStores } from '../helpers/stores.ts';
+import { faultsOfTree } from '../helpers/tree.ts';
 
 /** On any engine: whatever the policy, the two enforcers in SQL allow exactly what the definition in code allows. */
 export function agreementContract(engine: string, runs: number, open: () => Promise<TestStores>): void {
@@ -37,12 +39,19 @@ export function agreementContract(engine: string, runs: number, open: () => Prom
     });
     afterAll(() => Promise.all([stores.database.close(), stores.closeIndex()]));
 
-    it(`on ${runs} random policies`, { timeout: 3_600_000 }, async () => {
+    it(`on ${runs} random policies, with containers moved about in half of them`, {
+      timeout: 3_600_000,
+    }, async () => {
       const index = await stores.collections.open({ fingerprint: 'a9'.repeat(32), dimension: 2 });
       await agreesOnRandomPolicies(stores.database, index, runs);
     });
   });
 }
+
+const moves = fc.oneof(
+  fc.constant([]),
+  fc.array(fc.tuple(fc.nat({ max: 8 }), fc.nat({ max: 8 })), { minLength: 1, maxLength: 3 }),
+);
 
 /** Policies kept at once: without statistics, tables that grow make every plan slower. */
 const KEPT = 50;
@@ -51,10 +60,12 @@ async function agreesOnRandomPolicies(database: Database, index: VectorIndex, ru
   let kept = 0;
   const outcomes = { allow: 0, deny: 0, stepUp: 0 };
   await fc.assert(
-    fc.asyncProperty(randomPolicy, async (policy) => {
+    fc.asyncProperty(randomPolicy, moves, async (original, wanted) => {
       kept += 1;
       if (kept % KEPT === 0) await forget(database);
-      const written = await writePolicy(database, policy);
+      const written = await writePolicy(database, original);
+      const policy = await makeMoves(database, written, original, wanted);
+      if (wanted.length > 0) expect(await faultsOfTree(database, written.tenantId)).toEqual([]);
       const authority = await authorize(database, 'retrieve', SCHEME, callerOf(policy, written));
       const decided = policy.classes.flatMap((_, i) => {
         const decision = decideIndependently(policy, written, i);

@@ -72,7 +72,8 @@ afterAll(async () => {
 
 describe('a command on a terminal or in a script', () => {
   it('has help with an example, one page for each', async () => {
-    const names = 'init serve migrate ingest token retrieve explain grant revoke label audit doctor reembed';
+    const names =
+      'init serve migrate ingest token retrieve explain grant revoke label move audit doctor reembed';
     for (const name of ['retrieve', 'audit'])
       expect(await bulkhead(name, '--help')).toMatchObject({
         code: 0,
@@ -284,6 +285,20 @@ describe('while a server has the data folder', () => {
       stdout: '/sea/monsters now says confidential · payroll, legal itself.\n',
     });
     expect(await ask('kraken buoys', 'anna.keller', '--container', '/sea')).toEqual([]);
+  });
+
+  it('move hangs a container elsewhere, with everything below it', async () => {
+    expect(await bulkhead('move', '/sea/monsters', '/', '--as', 'stefan.wolf')).toMatchObject({
+      code: 0,
+      stdout:
+        '/sea/monsters is now /monsters, with everything below it; labels and entries come from there.\n',
+    });
+    const back = await bulkhead('move', '/monsters', '/sea', '--json', '--as', 'stefan.wolf');
+    expect(JSON.parse(back.stdout)).toMatchObject({ path: '/sea/monsters' });
+    expect(await bulkhead('move', '/board', '/sea', '--as', 'anna.keller')).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/\(not_found\)\n$/),
+    });
   });
 
   it('audit list shows who did what, newest first', async () => {

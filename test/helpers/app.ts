@@ -13,6 +13,7 @@ import type { Vocabulary } from '../../src/admin/decision-vocabulary.ts';
 import * as documentAccess from '../../src/admin/document-access.ts';
 import { explain } from '../../src/admin/explain.ts';
 import * as memberships from '../../src/admin/memberships.ts';
+import { moveContainer } from '../../src/admin/move-container.ts';
 import * as principals from '../../src/admin/principals.ts';
 import * as revocations from '../../src/admin/revocations.ts';
 import { decisionService } from '../../src/assembly/decision-service.ts';
@@ -395,6 +396,7 @@ function adminService(parts: AdminParts): Services['admin'] {
     createContainer: (caller, input) => containers.createContainer(parts, caller, input),
     setContainerLabel: (caller, input) => containerAccess.setContainerLabel(parts, caller, input),
     setInherits: (caller, input) => containerAccess.setInherits(parts, caller, input),
+    moveContainer: (caller, input) => moveContainer(parts, caller, input),
     grant: (caller, input) => containerAccess.grant(parts, caller, input),
     revoke: (caller, input) => containerAccess.revoke(parts, caller, input),
     listPrincipals: (caller, input) => principals.listPrincipals(parts, caller, input),

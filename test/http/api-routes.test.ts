@@ -272,6 +272,21 @@ describe('administration', () => {
     expect((await test.ask('root', 'DELETE', path)).status).toBe(404);
   });
 
+  it('moves a container, and says what it is called now', async () => {
+    for (const path of ['/from', '/from/box', '/shelf'])
+      await test.ask('root', 'POST', '/v1/containers', { path });
+    const moved = await test.ask('root', 'POST', '/v1/containers/from%2Fbox/move', { to: '/shelf' });
+    expect(moved).toMatchObject({ status: 200, json: { path: '/shelf/box' } });
+    const move = async (container: string, body: unknown) =>
+      (await test.ask('root', 'POST', `/v1/containers/${container}/move`, body)).json.code;
+    expect(await move('shelf', { to: '/shelf/box' })).toBe('invalid_request');
+    expect(await move('shelf', { to: 'from' })).toBe('invalid_request');
+    expect(await move('shelf', { to: '/from', name: 'x' })).toBe('invalid_request');
+    expect(await move('from%2Fbox', { to: '/shelf' })).toBe('not_found');
+    await test.ask('root', 'POST', '/v1/containers', { path: '/from/box' });
+    expect(await move('from%2Fbox', { to: '/shelf' })).toBe('conflict');
+  });
+
   it('keeps a directory: accounts, groups, members, clearances, rights, ceilings', async () => {
     const key = encodeURIComponent('group:workforce|sailors');
     const steps: [string, string, unknown, number][] = [

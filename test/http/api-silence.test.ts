@@ -69,6 +69,8 @@ const CONTAINER_ROUTES: Route[] = [
   ['GET', (path) => `/v1/containers/${path}`],
   ['PATCH', (path) => `/v1/containers/${path}/label`, { level: 'public' }],
   ['PATCH', (path) => `/v1/containers/${path}/access`, { inherits: false }],
+  ['POST', (path) => `/v1/containers/${path}/move`, { to: '/open' }],
+  ['POST', (path) => `/v1/containers/${path}/move`, { to: '/nowhere' }],
   ['POST', (path) => `/v1/containers/${path}/entries`, { allow: 'user:workforce|petra' }],
   ['DELETE', (path) => `/v1/containers/${path}/entries?principal=everyone`],
   ['POST', (path) => `/v1/containers/${path}/roles`, { principal: 'user:workforce|petra', right: 'grant' }],
@@ -128,6 +130,22 @@ describe('a container that is hidden', () => {
     const missing = await test.ask('petra', 'POST', '/v1/containers', { path: '/xx/new' });
     expect(comparable(hidden).body.replaceAll('/hr', '/xx')).toBe(comparable(missing).body);
     expect(hidden.status).toBe(missing.status);
+  });
+
+  it('has nothing moved below it, in the words of one that is missing', async () => {
+    await test.ask('root', 'POST', '/v1/containers', { path: '/desk' });
+    for (const right of ['administer', 'grant', 'label'])
+      await test.ask('root', 'POST', '/v1/containers/desk/roles', {
+        principal: 'user:workforce|petra',
+        right,
+      });
+    await test.ask('petra', 'POST', '/v1/containers', { path: '/desk/drawer' });
+    await test.ask('petra', 'POST', '/v1/containers', { path: '/desk/drawer/box' });
+    const move = (to: string) => test.ask('petra', 'POST', '/v1/containers/desk%2Fdrawer%2Fbox/move', { to });
+    const hidden = await move('/hr');
+    expect(hidden.json.code).toBe('unknown_container');
+    expect(comparable(hidden)).toEqual(comparable(await move('/xx')));
+    expect((await move('/desk')).json).toMatchObject({ path: '/desk/box' });
   });
 
   it('is in no list, and its documents in no answer and no list', async () => {

@@ -10,6 +10,7 @@ import { grant, revoke, setContainerLabel, setInherits } from '../../src/admin/c
 import { createContainer } from '../../src/admin/containers.ts';
 import { setDocumentAccess, setDocumentLabel } from '../../src/admin/document-access.ts';
 import { addMember, removeMember, setMembers } from '../../src/admin/memberships.ts';
+import { moveContainer } from '../../src/admin/move-container.ts';
 import {
   createGroup,
   createService,
@@ -92,6 +93,13 @@ const OPERATIONS: readonly Operation[] = [
     tells: 'epoch',
     kinds: ['inherits.changed'],
     says: { container: '/hr/payroll', inherits: false, before: true },
+  },
+  {
+    name: 'moveContainer',
+    run: () => moveContainer(firm.parts, root(), { container: '/hr/payroll', to: '/open' }),
+    tells: 'epoch',
+    kinds: ['container.moved'],
+    says: { from: '/hr/payroll', to: '/open/payroll' },
   },
   {
     name: 'setDocumentLabel',
@@ -291,6 +299,8 @@ const AIMED: Readonly<Record<string, (place: string, document: string) => Promis
       label: { level: 'cosmic', compartments: [] },
     }),
   setInherits: (place) => setInherits(firm.parts, firm.caller('petra'), { container: place, inherits: true }),
+  moveContainer: (place) =>
+    moveContainer(firm.parts, firm.caller('petra'), { container: place, to: '/open' }),
   bindRole: (place) =>
     bindRole(firm.parts, firm.caller('petra'), {
       container: place,

@@ -19,7 +19,7 @@ ${table(
 Rows written while it happened, answers' receipts included: ${rows.join(', ') || 'none'}. Writes seen by the index: ${one.vectorsWritten}.
 Answers begun after the commit: ${one.answersAfter}; those with a passage of the container: ${one.answersThatLeaked}.
 
-There is no operation that moves a subtree. What else changes all of it:
+What else changes all of it, a move of the whole subtree included:
 
 ${table(
   ['change', 'whole operation ms', 'rows written'],

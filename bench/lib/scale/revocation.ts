@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { AdminCaller } from '../../../src/admin/change.ts';
 import { grant, revoke, setContainerLabel, setInherits } from '../../../src/admin/container-access.ts';
+import { moveContainer } from '../../../src/admin/move-container.ts';
 import { retrieve } from '../../../src/retrieve/retrieve.ts';
 import { percentile } from '../measures.ts';
 import { LIMIT } from './contest.ts';
@@ -84,7 +85,7 @@ async function measureWith(
     transactionMs: percentile(transactions, 0.5),
     bareMs,
     ...asked,
-    others: await timeOthers(first, client),
+    others: await timeOthers(first, client, anotherContainer(data)),
   };
 }
 
@@ -208,8 +209,18 @@ function difference(
   return Object.fromEntries(changes.filter(([, n]) => n > 0));
 }
 
-/** Changes of the container that are not one row, for comparison. */
-async function timeOthers({ core }: Product, client: pg.Client): Promise<Revocation['others']> {
+function anotherContainer({ layout }: DataSet): string {
+  const other = layout.containers.find(({ path }) => path !== CONTAINER);
+  if (other === undefined) throw new Error('there is no other container to move it below');
+  return other.path;
+}
+
+/** Changes of the container that reach what is below it, for comparison. */
+async function timeOthers(
+  { core }: Product,
+  client: pg.Client,
+  elsewhere: string,
+): Promise<Revocation['others']> {
   const parts = core.admin;
   const changes: readonly (readonly [string, () => Promise<unknown>])[] = [
     [
@@ -235,6 +246,14 @@ async function timeOthers({ core }: Product, client: pg.Client): Promise<Revocat
           container: CONTAINER,
           label: { level: 'internal', compartments: [] },
         }),
+    ],
+    [
+      'subtree moved below another container',
+      () => moveContainer(parts, administrator(), { container: CONTAINER, to: elsewhere }),
+    ],
+    [
+      'subtree moved back',
+      () => moveContainer(parts, administrator(), { container: `${elsewhere}${CONTAINER}`, to: '/' }),
     ],
   ];
   const results = [];

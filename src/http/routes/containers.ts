@@ -93,6 +93,16 @@ const setAccess = createRoute({
   responses: { 204: nothing },
 });
 
+const move = createRoute({
+  method: 'post',
+  path: '/v1/containers/{container}/move',
+  summary:
+    'Move it, with everything below it, below another container; needs administer, grant and label at both ends',
+  middleware: bounded,
+  request: { params, body: jsonBody(z.strictObject({ to: containerPath })) },
+  responses: { 200: jsonResponse(z.strictObject({ request_id: z.string(), path: z.string() }), 'Moved.') },
+});
+
 const grant = createRoute({
   method: 'post',
   path: '/v1/containers/{container}/entries',
@@ -177,6 +187,12 @@ export function containerRoutes({ admin }: Services) {
       const { container } = c.req.valid('param');
       await admin.setInherits(c.get('caller'), { container, ...c.req.valid('json') });
       return c.body(null, 204);
+    })
+    .openapi(move, async (c) => {
+      const caller = c.get('caller');
+      const { container } = c.req.valid('param');
+      const path = await admin.moveContainer(caller, { container, ...c.req.valid('json') });
+      return c.json({ request_id: caller.requestId, path }, 200);
     })
     .openapi(grant, async (c) => {
       const caller = c.get('caller');
