@@ -8,7 +8,9 @@ export async function asSuperuser<T>(
 ): Promise<T> {
   return database.unitOfWork('admin', undefined, async (trx) => {
     await sql
-      .raw('reset role; set local session authorization postgres; set local search_path = bulkhead, public')
+      .raw(
+        'set local role none; set local session authorization postgres; set local search_path = bulkhead, public',
+      )
       .execute(trx);
     return work(async (statement) => (await statement.execute(trx)).rows);
   });

@@ -18,6 +18,7 @@ import type { RetrieveParts } from '../retrieve/retrieve.ts';
 import { VisibleSets } from '../retrieve/visible-sets.ts';
 import { GivenClassIds } from '../store/class-ids.ts';
 import type { Database } from '../store/database.ts';
+import { KnownCallers } from '../store/known-callers.ts';
 import { requireLevels, syncLevels } from '../store/level-scheme.ts';
 import { TenantIds } from '../store/tenant-ids.ts';
 import { type Log, summarizeError } from '../telemetry/log.ts';
@@ -175,6 +176,7 @@ function retrieveParts(
   return {
     ...known,
     questionKey,
+    callers: new KnownCallers(),
     visibleSets: new VisibleSets(database),
     givenClassIds: config.qdrant && new GivenClassIds(database),
     classCounts: config.qdrant && openClassCounts(database, log),

@@ -2,10 +2,11 @@ import type { StepUpNeed } from '../policy/decide.ts';
 import type { DocumentId } from '../policy/ids.ts';
 import { isSilent, type LabelScheme } from '../policy/label.ts';
 import { narrow, type VisibilityFilter } from '../policy/visibility-filter.ts';
-import { type Authority, authorize, type CallerIdentity } from '../store/authority.ts';
+import type { Authority, CallerIdentity } from '../store/authority.ts';
 import type { ClassCounts } from '../store/class-counts.ts';
 import type { GivenClassIds } from '../store/class-ids.ts';
 import type { Database } from '../store/database.ts';
+import type { KnownCallers } from '../store/known-callers.ts';
 import { type DocumentFilter, ReadableDocuments } from '../store/passages.ts';
 import { requireCredentialRight } from '../store/rights.ts';
 import { untilSettled } from '../store/until-settled.ts';
@@ -17,6 +18,7 @@ import type { VisibleClasses, VisibleSets } from './visible-sets.ts';
 export interface AuthorizeParts {
   readonly database: Database;
   readonly scheme: LabelScheme;
+  readonly callers: KnownCallers;
   readonly visibleSets: VisibleSets;
   /** Absent where the index searches everything exactly and plans nothing. */
   readonly classCounts?: ClassCounts | undefined;
@@ -25,7 +27,8 @@ export interface AuthorizeParts {
 }
 
 /**
- * Stage 1: who asks, and what they may see now. One round trip while the visible set is cached.
+ * Stage 1: who asks, and what they may see now. One short round trip while nothing has
+ * moved since the caller was read.
  * @throws BulkheadError as `authorize` of the store does; `insufficient_scope`; `authority_moved` when the epoch will
  *   not stand still
  */
@@ -58,7 +61,7 @@ function currentAuthority(
   identity: CallerIdentity,
 ): Promise<{ authority: Authority; classes: VisibleClasses; stepUp: StepUpNeed | null }> {
   return untilSettled(async () => {
-    const authority = await authorize(parts.database, 'retrieve', parts.scheme, identity);
+    const authority = await parts.callers.authorize(parts, identity);
     requireCredentialRight(identity, 'read');
     const classes = await parts.visibleSets.of(authority);
     if (classes === undefined) return undefined;

@@ -54,7 +54,8 @@ export interface Authority {
   readonly revocationEpoch: number;
 }
 
-interface Row {
+/** Instants in milliseconds since 1970. */
+export interface KnownCaller {
   readonly now: number;
   readonly tenant: number;
   readonly incarnation: string;
@@ -100,6 +101,18 @@ export async function authorize(
   scheme: LabelScheme,
   identity: CallerIdentity,
 ): Promise<Authority> {
+  return authorityOf(await readCaller(database, role, identity), scheme, identity);
+}
+
+/**
+ * What the database knows of a caller, before anything is concluded from it.
+ * @throws BulkheadError `groups_unknown`, `policy_unavailable`
+ */
+export async function readCaller(
+  database: Database,
+  role: ProcessRole,
+  identity: CallerIdentity,
+): Promise<KnownCaller> {
   const { tokenGroups } = identity;
   if (tokenGroups === 'unknown')
     throw new BulkheadError(
@@ -112,6 +125,14 @@ export async function authorize(
       'policy_unavailable',
       `There is no tenant "${identity.tenant}". Run: bulkhead init`,
     );
+  return row;
+}
+
+/**
+ * What a caller's rights rest on, from what the database knows of them.
+ * @throws BulkheadError as `authorize` does, but for the database
+ */
+export function authorityOf(row: KnownCaller, scheme: LabelScheme, identity: CallerIdentity): Authority {
   refuseOtherScheme(row.scheme, scheme);
   // before anything is said about the account: whoever holds a stolen token learns nothing more
   if (row.revoked) throw credentialRevoked();
@@ -128,16 +149,23 @@ async function lookUp(
     actor,
     revocable = [],
   }: CallerIdentity & { readonly tokenGroups: readonly string[] },
-): Promise<Row | null> {
-  try {
-    const [row] = await database.statement(
+): Promise<KnownCaller | null> {
+  const [row] = await orUnavailable(
+    database.statement(
       role,
       undefined,
-      sql<{ answer: Row | null }>`select bulkhead.authorize(
+      sql<{ answer: KnownCaller | null }>`select bulkhead.authorize(
         ${tenant}, ${user}, ${tokenGroups}::text[], ${actor ?? null},
         ${JSON.stringify(revocable)}::text::jsonb) as answer`,
-    );
-    return row?.answer ?? null;
+    ),
+  );
+  return row?.answer ?? null;
+}
+
+/** @throws BulkheadError `policy_unavailable` where the database does not answer */
+export async function orUnavailable<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
   } catch (error) {
     if (!isOutage(error)) throw error;
     throw new BulkheadError('policy_unavailable', 'The database did not answer, so nothing was released.', {
@@ -147,7 +175,7 @@ async function lookUp(
   }
 }
 
-function toAuthority(row: Row, identity: CallerIdentity, scheme: LabelScheme): Authority {
+function toAuthority(row: KnownCaller, identity: CallerIdentity, scheme: LabelScheme): Authority {
   const { user, now } = { user: activeUser(row), now: instant(row.now) };
   const tenant = tenantId(row.tenant);
   const assurance = {
@@ -181,7 +209,7 @@ function toAuthority(row: Row, identity: CallerIdentity, scheme: LabelScheme): A
   };
 }
 
-function activeUser(row: Row): NonNullable<Row['user']> {
+function activeUser(row: KnownCaller): NonNullable<KnownCaller['user']> {
   if (row.user === null)
     throw new BulkheadError(
       'subject_unknown',
@@ -191,7 +219,7 @@ function activeUser(row: Row): NonNullable<Row['user']> {
   return row.user;
 }
 
-function activeActor(row: Row, name: string): ActorPart {
+function activeActor(row: KnownCaller, name: string): ActorPart {
   if (row.actor === null)
     throw new BulkheadError(
       'subject_unknown',
@@ -214,7 +242,7 @@ function activeActor(row: Row, name: string): ActorPart {
   };
 }
 
-function toClearance(row: Row['clearances'][number]): Clearance {
+function toClearance(row: KnownCaller['clearances'][number]): Clearance {
   return {
     principal: principalId(row.principal),
     rank: row.rank,

@@ -14,8 +14,10 @@ export interface Connections {
   /**
    * One transaction of two statements, `enter` and this one; resolves to its rows once it is committed. When
    * either fails, nothing is kept and the connection is as it was before.
+   * @param sets what `enter` does: a connection that has its role and limits for as long as it lives needs no `enter`
+   *   that sets nothing else
    */
-  transact(enter: string, statement: CompiledQuery): Promise<readonly unknown[]>;
+  transact(enter: string, statement: CompiledQuery, sets: 'context' | 'role'): Promise<readonly unknown[]>;
 }
 
 /** What differs between the embedded engine and a server. */
@@ -98,6 +100,7 @@ export class Database {
       return (await connections.transact(
         enterContext(role, context, this.#engine.limits),
         compiled,
+        context === undefined ? 'role' : 'context',
       )) as readonly T[];
     } catch (error) {
       throw toCallersError(error);

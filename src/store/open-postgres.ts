@@ -49,7 +49,8 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
     await refuseOldSchema(db, options);
     await refuseExcessPrivilege(db, options.role, options.production);
   });
-  return new Database(postgresEngine(new PostgresPools({ ...pool, dropTo: 'bulkhead_app' }), options));
+  const limits = limitsOf(options);
+  return new Database(postgresEngine(new PostgresPools({ ...pool, dropTo: 'bulkhead_app', limits }), limits));
 }
 
 /**
@@ -124,15 +125,21 @@ function isCertificateFault(error: Error): boolean {
   );
 }
 
-function postgresEngine(pools: PostgresPools, options: PostgresOptions): Engine {
+/**
+ * Set in each transaction too, and not of the session alone: a pooler gives a connection to somebody else after each.
+ */
+function limitsOf({ statementTimeoutMs, lockTimeoutMs }: PostgresOptions): Engine['limits'] {
+  return {
+    statement_timeout: String(statementTimeoutMs),
+    lock_timeout: String(lockTimeoutMs),
+    idle_in_transaction_session_timeout: String(statementTimeoutMs),
+  };
+}
+
+function postgresEngine(pools: PostgresPools, limits: Engine['limits']): Engine {
   return {
     kind: 'postgres',
-    // in each transaction, and not of the session: a pooler gives a connection to somebody else after each
-    limits: {
-      statement_timeout: String(options.statementTimeoutMs),
-      lock_timeout: String(options.lockTimeoutMs),
-      idle_in_transaction_session_timeout: String(options.statementTimeoutMs),
-    },
+    limits,
     as: (role) => pools.as(role),
     flush: async () => {},
     maintain: async () => {},

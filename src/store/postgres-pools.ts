@@ -7,6 +7,7 @@ import { BulkheadError } from '../errors.ts';
 import type { Connections } from './database.ts';
 import type { ProcessRole } from './process-role.ts';
 import type { Schema } from './schema.ts';
+import { stayInRole } from './session-context.ts';
 
 export interface PoolOptions {
   readonly client: pg.ClientConfig;
@@ -18,24 +19,38 @@ export interface PoolOptions {
   readonly dropTo: string | undefined;
 }
 
+export interface RolePoolOptions extends PoolOptions {
+  /** Settings of every transaction. */
+  readonly limits: Readonly<Record<string, string>>;
+}
+
 const CONNECT_TIMEOUT_MS = 5_000;
 const IDLE_MS = 300_000;
 
 export class PostgresPools {
-  readonly #options: PoolOptions;
+  readonly #options: RolePoolOptions;
   readonly #opened = new Map<ProcessRole, { readonly pool: pg.Pool; readonly connections: Connections }>();
 
-  constructor(options: PoolOptions) {
+  constructor(options: RolePoolOptions) {
     this.#options = options;
   }
 
   as(role: ProcessRole): Connections {
     const before = this.#opened.get(role);
     if (before !== undefined) return before.connections;
-    const { pool, isPooled } = openPool(this.#options, `bulkhead ${role}`);
-    const connections = {
+    const { pool, isPooled } = openPool(
+      this.#options,
+      `bulkhead ${role}`,
+      stayInRole(role, this.#options.limits),
+    );
+    const connections: Connections = {
       kysely: new Kysely<Schema>({ dialect: new PostgresDialect({ pool: eagerBegin(pool) }) }),
-      transact: (enter: string, statement: CompiledQuery) => transact(pool, isPooled, enter, statement),
+      transact: async (enter, statement, sets) => {
+        const client = await pool.connect();
+        return sets === 'role' && !isPooled(client)
+          ? alone(client, statement)
+          : transact(client, isPooled(client), enter, statement);
+      },
     };
     this.#opened.set(role, { pool, connections });
     return connections;
@@ -52,7 +67,8 @@ export function openKysely(options: PoolOptions): Kysely<Schema> {
   return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
 }
 
-function openPool(options: PoolOptions, name: string) {
+/** @param stay what a connection of the process's own is set to for as long as it lives */
+function openPool(options: PoolOptions, name: string, stay?: string) {
   const pooled = new WeakSet<object>();
   const pool = new pg.Pool({
     ...options.client,
@@ -69,6 +85,7 @@ function openPool(options: PoolOptions, name: string) {
       // a connection cut between two statements tells its client alone; unheard, it would end the process
       client.on('error', () => {});
       if (await prepare(client, options.dropTo)) pooled.add(client);
+      else if (stay !== undefined) await client.query(stay);
     },
   });
   // an idle connection that breaks is replaced on the next use; without a listener it would end the process
@@ -101,17 +118,32 @@ const getTypeParser: typeof pg.types.getTypeParser = ((oid: number, format?: 'te
     : pg.types.getTypeParser(oid, format as 'text')) as never;
 
 /**
+ * A statement that needs nothing but the role, on a connection that has it: a transaction by itself, in one message each
+ * way. Its rows are there when the server is ready again, and that is after the commit.
+ */
+async function alone(client: pg.PoolClient, { sql, parameters }: CompiledQuery): Promise<readonly unknown[]> {
+  try {
+    const { rows } = await client.query({ name: nameOf(sql), text: sql, values: [...parameters] });
+    client.release();
+    return rows;
+  } catch (error) {
+    // told of it before the server is ready again: a connection in between is not used again
+    client.release(true);
+    throw error;
+  }
+}
+
+/**
  * Everything is sent at once and answered in one round trip. A statement that fails leaves the transaction aborted, and
  * its COMMIT is then a ROLLBACK; the settings end with it either way. So does a lost connection.
  */
 async function transact(
-  pool: pg.Pool,
-  isPooled: (client: object) => boolean,
+  client: pg.PoolClient,
+  isPooled: boolean,
   enter: string,
   { sql, parameters }: CompiledQuery,
 ): Promise<readonly unknown[]> {
-  const client = await pool.connect();
-  const named = isPooled(client) ? {} : { name: nameOf(sql) };
+  const named = isPooled ? {} : { name: nameOf(sql) };
   const stream = streamOf(client);
   stream.cork();
   const sent = Promise.allSettled([

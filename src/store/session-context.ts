@@ -33,8 +33,18 @@ export function enterContext(
   context: SessionContext | undefined,
   limits: Readonly<Record<string, string>>,
 ): string {
-  const settings = { ...limits, role: `bulkhead_${role}`, ...(context && settingsOf(context)) };
-  const calls = Object.entries(settings).map(([name, value]) => `set_config('${name}', '${value}', true)`);
+  return setAll({ ...limits, role: `bulkhead_${role}`, ...(context && settingsOf(context)) }, true);
+}
+
+/** The role and the limits for as long as the connection lives: every transaction on it sets what it needs besides. */
+export function stayInRole(role: ProcessRole, limits: Readonly<Record<string, string>>): string {
+  return setAll({ ...limits, role: `bulkhead_${role}` }, false);
+}
+
+function setAll(settings: Readonly<Record<string, string>>, isLocal: boolean): string {
+  const calls = Object.entries(settings).map(
+    ([name, value]) => `set_config('${name}', '${value}', ${isLocal})`,
+  );
   return `select ${calls.join(', ')}`;
 }
 

@@ -58,6 +58,7 @@ import { VisibleSets } from '../../src/retrieve/visible-sets.ts';
 import { authorize, type CallerIdentity } from '../../src/store/authority.ts';
 import { GivenClassIds } from '../../src/store/class-ids.ts';
 import { readPending } from '../../src/store/index-progress.ts';
+import { KnownCallers } from '../../src/store/known-callers.ts';
 import { requireCredentialRight } from '../../src/store/rights.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { openTestAudit, type TestAudit } from './audit.ts';
@@ -282,6 +283,7 @@ async function realServices(
   const index = await collections.open(embedder);
   const retrieveParts: RetrieveParts = {
     ...parts,
+    callers: new KnownCallers(),
     visibleSets: new VisibleSets(database),
     givenClassIds: new GivenClassIds(database),
     embedder,

@@ -19,6 +19,7 @@ import { GivenClassIds } from '../../src/store/class-ids.ts';
 import { DataKeys } from '../../src/store/data-keys.ts';
 import type { Database } from '../../src/store/database.ts';
 import { Directory } from '../../src/store/directory.ts';
+import { KnownCallers } from '../../src/store/known-callers.ts';
 import { SealingWork } from '../../src/store/sealing-work.ts';
 import { markdown, openTestIngest, type TestIngest } from './ingest.ts';
 import { TEST_SCHEME } from './tenant.ts';
@@ -109,6 +110,7 @@ export async function openTestEncryption(
   const retrieveParts = {
     database,
     scheme: TEST_SCHEME,
+    callers: new KnownCallers(),
     visibleSets: new VisibleSets(database),
     givenClassIds: new GivenClassIds(database),
     embedder: test.embedder,

@@ -36,7 +36,9 @@ export async function asSuperuser<T = unknown>(
 ): Promise<readonly T[]> {
   return database.unitOfWork('admin', undefined, async (trx) => {
     await sql
-      .raw('reset role; set local session authorization postgres; set local search_path = bulkhead, public')
+      .raw(
+        'set local role none; set local session authorization postgres; set local search_path = bulkhead, public',
+      )
       .execute(trx);
     const { rows } = await sql.raw<T>(statements).execute(trx);
     return rows;

@@ -15,6 +15,7 @@ import { VisibleSets } from '../../src/retrieve/visible-sets.ts';
 import type { CallerIdentity } from '../../src/store/authority.ts';
 import { GivenClassIds } from '../../src/store/class-ids.ts';
 import type { Database } from '../../src/store/database.ts';
+import { KnownCallers } from '../../src/store/known-callers.ts';
 import { testEmbedder } from './embedder.ts';
 import { asSuperuser, SCHEME, writeLevels } from './policy-tables.ts';
 import { openTestStores, type TestStores } from './stores.ts';
@@ -111,6 +112,7 @@ export async function openSpine(open: () => Promise<TestStores> = openTestStores
   const parts: RetrieveParts = {
     database,
     scheme: SCHEME,
+    callers: new KnownCallers(),
     visibleSets: new VisibleSets(database),
     givenClassIds: new GivenClassIds(database),
     embedder,
