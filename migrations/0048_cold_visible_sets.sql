@@ -1,5 +1,5 @@
 -- The first question of a caller of whom nothing is known: the visible set from what names the caller, container by
--- container, in one statement whose plan is kept (docs/decisions/0025).
+-- container, in one statement whose plan is kept; and less to plan in a change of policy (docs/decisions/0025).
 set local role bulkhead_owner;
 set local search_path = bulkhead, public;
 
@@ -121,4 +121,43 @@ $$;
 revoke all on function visible_set from public;
 grant execute on function visible_set to bulkhead_retrieve, bulkhead_admin;
 grant execute on function ctx_principal_set to bulkhead_admin;
+grant create on schema bulkhead to bulkhead_kernel;
+reset role;
+set local role bulkhead_kernel;
+set local search_path = bulkhead, public;
+
+-- What every change of policy asks first, with plans that are kept. As in 0015.
+create or replace function lock_policy() returns table (incarnation uuid, counter bigint)
+language plpgsql volatile security definer set search_path = bulkhead, pg_temp as $$
+begin
+  return query select e.incarnation, e.counter from policy_epoch e where e.tenant_id = ctx_tenant() for update;
+end
+$$;
+
+-- As in 0035.
+create or replace function held_principals(p_keys text[]) returns setof int
+language plpgsql stable security definer set search_path = bulkhead, pg_temp
+set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+begin
+  return query
+  -- who made the keys, who made a key of whoever did, and so on
+  with recursive makers(id) as (
+    select k.created_by from api_key k where k.tenant_id = ctx_tenant() and k.id = any (p_keys)
+    union
+    select k.created_by from makers m join api_key k on k.service_id = m.id and k.tenant_id = ctx_tenant()),
+  held(id) as (
+    (select p.id from principal p where p.id = any (ctx_principals()) and p.kind in ('user', 'service')
+     union select id from makers)
+    union
+    select v.id from held h join api_key k on k.created_by = h.id
+      and k.tenant_id = ctx_tenant() and k.revoked_at is null and k.expires_at > ctx_now(),
+      lateral (values (k.service_id), (k.actor_id)) v (id)
+    where v.id is not null)
+  select id from held;
+end
+$$;
+reset role;
+set local role bulkhead_owner;
+set local search_path = bulkhead, public;
+revoke create on schema bulkhead from bulkhead_kernel;
 reset role;

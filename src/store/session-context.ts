@@ -35,7 +35,14 @@ export function enterContext(
 ): string {
   const settings = { ...limits, role: `bulkhead_${role}`, ...(context && settingsOf(context)) };
   const calls = Object.entries(settings).map(([name, value]) => `set_config('${name}', '${value}', true)`);
-  return `select ${calls.join(', ')}`;
+  return `${ENTER}${calls.join(', ')}`;
+}
+
+/** How those statements begin, and no other: the answer to one says nothing but that it did not fail. */
+const ENTER = 'select /* enter */ ';
+
+export function entersContext(statement: string): boolean {
+  return statement.startsWith(ENTER);
 }
 
 function settingsOf(context: SessionContext): Readonly<Record<string, string>> {
