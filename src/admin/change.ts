@@ -15,8 +15,7 @@ import type { LabelScheme } from '../policy/label.ts';
 import { type Authority, authorize, type CallerIdentity } from '../store/authority.ts';
 import type { Database, Work } from '../store/database.ts';
 import { isInsufficientPrivilege, isUniqueViolation } from '../store/database-error.ts';
-import { credentialsHold } from '../store/revocations.ts';
-import { lockPolicy } from '../store/rights.ts';
+import { lockForCaller } from '../store/rights.ts';
 import { untilSettled } from '../store/until-settled.ts';
 import { OwnRaise } from './separation-of-duties.ts';
 
@@ -86,11 +85,11 @@ async function tryOnce<T, R>(
 ): Promise<{ readonly result: R } | undefined> {
   try {
     return await parts.database.unitOfWork('admin', authority.context, async (trx) => {
-      const epoch = await lockPolicy(trx);
+      const locked = await lockForCaller(trx, authority);
       const { incarnation, counter } = authority.epoch;
-      if (epoch.incarnation !== incarnation || epoch.counter !== counter) return undefined;
+      if (locked.incarnation !== incarnation || locked.counter !== counter) return undefined;
       // asked again from the start, a caller whose credential was revoked meanwhile is told so
-      if (!(await credentialsHold(trx, authority))) return undefined;
+      if (!locked.hold) return undefined;
       const { result, events } = await change.apply({ trx, authority, by }, target);
       if (events.length > 0) await parts.audit.appendWithin(trx, events);
       return { result };

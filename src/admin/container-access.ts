@@ -2,16 +2,22 @@
 import type { AuditEvent } from '../audit/audit-log.ts';
 import { BulkheadError } from '../errors.ts';
 import type { Entry } from '../policy/access-class.ts';
+import { instant, type PrincipalId } from '../policy/ids.ts';
 import { joinLabels } from '../policy/label.ts';
 import { classesBelow, type StoredClass } from '../store/access-classes.ts';
 import type { Authority } from '../store/authority.ts';
 import { Containers, type EntryRow } from '../store/containers.ts';
 import { type AdminCaller, type AdminParts, type Changer, makeChange, type Outcome } from './change.ts';
 import { entryAdded, entryRemoved } from './events.ts';
-import { type EntryInput, type LabelInput, readEntries, readEntry, readLabel, toOwnLabel } from './input.ts';
+import { type EntryInput, type LabelInput, readEntry, readLabel, toOwnLabel } from './input.ts';
 import { alertsOfOwnReach, refuseOwnReach, type SubtreeChange } from './own-reach.ts';
 import { containerWithRight, type KnownContainer, noContainer } from './reach.ts';
-import { refuseEntriesOfHeld, refuseOwnEntries } from './separation-of-duties.ts';
+import {
+  ownSubjects,
+  refuseEntriesOf,
+  refuseEntriesOfHeld,
+  refuseOwnEntries,
+} from './separation-of-duties.ts';
 
 /**
  * Adds one entry. Needs `grant` there.
@@ -29,10 +35,10 @@ export function grant(
     locate: (authority) => containerWithRight(parts, authority, input.container, 'grant'),
     apply: async (changer, container) => {
       const { trx, authority, by } = changer;
-      const added = await readEntry(trx, input.entry);
+      const [added, own] = await Promise.all([readEntry(trx, input.entry), ownSubjects(trx, authority)]);
       refuseOwnEntries(authority.subject, [], [added], container.path);
-      await refuseEntriesOfHeld(trx, authority, [], [added], container.path);
-      const alerts = await alertsOfAddition(parts, changer, container, added);
+      refuseEntriesOf(own.held, authority.subject, [], [added], container.path);
+      const alerts = await alertsOfAddition(parts, changer, container, added, own.around);
       const event = entryAdded(authority.subject.tenant, by, container.path, input.entry);
       const id = await Containers.within(trx).addEntry(container.id, added);
       return { result: id, events: [event, ...alerts] };
@@ -40,14 +46,19 @@ export function grant(
   });
 }
 
-/** A deny lets nobody in, so the subtree is not looked at for one. */
+/**
+ * A deny lets nobody in, and an allow only whom it names: unless that is the caller, whom they can act as, or a group
+ * that one of these is in, now or at another time, the subtree is not looked at.
+ * @throws OwnRaise
+ */
 async function alertsOfAddition(
   { scheme }: AdminParts,
   changer: Changer,
   container: KnownContainer,
   added: Entry,
+  own: ReadonlySet<PrincipalId>,
 ): Promise<readonly AuditEvent[]> {
-  if (added.effect === 'deny') return [];
+  if (added.effect === 'deny' || !own.has(added.principal)) return [];
   const change = await changeOf(changer, container, (cls) => ({ entries: [...cls.entries, added] }));
   return alertsOfOwnReach(scheme, changer, 'grant', change);
 }
@@ -69,9 +80,9 @@ export async function revoke(parts: AdminParts, caller: AdminCaller, which: Entr
     apply: async (changer, container): Promise<Outcome<void>> => {
       const { trx, authority, by } = changer;
       const containers = Containers.within(trx);
-      const rows = (await containers.entries(container.id)).filter((row) => isSelected(row, which));
+      const rows = await containers.selectedEntries(container.id, which);
       if (rows.length === 0) throw new BulkheadError('not_found', 'There is no such entry.');
-      const removed = await readEntries(trx, rows.map(toInput));
+      const removed = rows.map(toEntry);
       const alerts = await alertsOfRemoval(parts, changer, container, removed);
       await containers.removeEntries(rows.map(({ id }) => id));
       const events = rows.map((row) => entryRemoved(authority.subject.tenant, by, container.path, row));
@@ -113,13 +124,13 @@ async function containerOf(
   return found?.container ?? '';
 }
 
-function isSelected(row: EntryRow, which: EntrySelector): boolean {
-  if ('entry' in which) return row.id === which.entry;
-  return row.principal === which.principal && row.effect === which.effect;
-}
-
-function toInput({ principal, effect, from, until }: EntryRow): EntryInput {
-  return { principal, effect, validFrom: from ?? undefined, validUntil: until ?? undefined };
+function toEntry({ principalId, effect, from, until }: EntryRow): Entry {
+  return {
+    principal: principalId,
+    effect,
+    validFrom: from === null ? undefined : instant(from),
+    validUntil: until === null ? undefined : instant(until),
+  };
 }
 
 function without(entries: readonly Entry[], removed: readonly Entry[]): readonly Entry[] {

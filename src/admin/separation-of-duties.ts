@@ -23,10 +23,9 @@ import type { ClassId, Instant, PrincipalId } from '../policy/ids.ts';
 import type { LabelScheme } from '../policy/label.ts';
 import type { Subject } from '../policy/subject.ts';
 import type { Validity } from '../policy/validity.ts';
-import { heldPrincipals } from '../store/api-keys.ts';
+import { heldAndAround, heldPrincipals } from '../store/api-keys.ts';
 import type { Authority } from '../store/authority.ts';
 import type { Work } from '../store/database.ts';
-import { groupsAround } from '../store/rights.ts';
 
 export type OwnRaiseRule = 'membership' | 'clearance' | 'right' | 'ceiling' | 'entry' | 'effect' | 'key';
 
@@ -62,9 +61,16 @@ export async function ownPrincipals(
   trx: Work,
   authority: Pick<Authority, 'subject' | 'revocable'>,
 ): Promise<ReadonlySet<PrincipalId>> {
+  return (await ownSubjects(trx, authority)).around;
+}
+
+/** The same, and whom the caller can act as by themselves, without the groups that these are in. */
+export function ownSubjects(
+  trx: Work,
+  authority: Pick<Authority, 'subject' | 'revocable'>,
+): ReturnType<typeof heldAndAround> {
   const { user, actor } = authority.subject;
-  const held = await heldPrincipals(trx, authority);
-  return groupsAround(trx, [...user.principals, ...(actor?.principals ?? []), ...held]);
+  return heldAndAround(trx, authority, [...user.principals, ...(actor?.principals ?? [])]);
 }
 
 /** @throws OwnRaise when one of the principals is the caller's own */
@@ -109,8 +115,18 @@ export async function refuseEntriesOfHeld(
   after: readonly Entry[],
   target: string,
 ): Promise<void> {
-  const { subject } = authority;
-  for (const principal of await heldPrincipals(trx, authority))
+  refuseEntriesOf(await heldPrincipals(trx, authority), authority.subject, before, after, target);
+}
+
+/** @throws OwnRaise as `refuseOwnEntries`, of each of `held` in the caller's place */
+export function refuseEntriesOf(
+  held: ReadonlySet<PrincipalId>,
+  subject: Subject,
+  before: readonly Entry[],
+  after: readonly Entry[],
+  target: string,
+): void {
+  for (const principal of held)
     refuseOwnEntries({ ...subject, user: { ...subject.user, principal } }, before, after, target);
 }
 

@@ -24,15 +24,24 @@ export const NOTHING: VisibilityFilter = Object.freeze({ kind: 'nothing' });
 
 /** Builds the filter from class ids in any order, duplicates allowed. */
 export function visibilityFilter(ids: Iterable<ClassId>): VisibilityFilter {
-  const sorted = Int32Array.from(new Set<number>(ids)).sort();
   const ranges: { from: number; to: number }[] = [];
-  for (const id of sorted) {
-    const last = ranges.at(-1);
+  let last: { from: number; to: number } | undefined;
+  let size = 0;
+  for (const id of Int32Array.from(ids).sort()) {
+    // ids ascend, so one that is not beyond the last range is in it already
+    if (last !== undefined && id <= last.to) continue;
+    size += 1;
     if (last !== undefined && id === last.to + 1) last.to = id;
-    else ranges.push({ from: id, to: id });
+    else {
+      last = { from: id, to: id };
+      ranges.push(last);
+    }
   }
-  const [first, ...rest] = ranges;
-  return first === undefined ? NOTHING : { kind: 'classes', ranges: [first, ...rest], size: sorted.length };
+  return isSome(ranges) ? { kind: 'classes', ranges, size } : NOTHING;
+}
+
+function isSome(ranges: readonly ClassRange[]): ranges is readonly [ClassRange, ...ClassRange[]] {
+  return ranges.length > 0;
 }
 
 export function includesClass(filter: VisibilityFilter, id: ClassId): boolean {

@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import { type ClassId, classId, type PrincipalId, principalId } from '../policy/ids.ts';
 import type { Authority } from './authority.ts';
 import type { Database, Work } from './database.ts';
+import { KEPT } from './kept-plan.ts';
 import type { ProcessRole } from './process-role.ts';
 import type { CredentialRight } from './session-context.ts';
 
@@ -129,13 +130,37 @@ export async function heldPrincipals(
   trx: Work,
   { revocable }: Pick<Authority, 'revocable'>,
 ): Promise<ReadonlySet<PrincipalId>> {
+  const { rows } = await sql<{ id: number }>`
+    select id from bulkhead.held_principals(${keysOf(revocable)}::text[]) id`.execute(trx);
+  return new Set(rows.map(({ id }) => principalId(id)));
+}
+
+/** The same, and all that these and `principals` are in, now or at another time, themselves among them. */
+export async function heldAndAround(
+  trx: Work,
+  { revocable }: Pick<Authority, 'revocable'>,
+  principals: readonly PrincipalId[],
+): Promise<{ readonly held: ReadonlySet<PrincipalId>; readonly around: ReadonlySet<PrincipalId> }> {
+  const { rows } = await sql<{ id: number; isHeld: boolean }>`${KEPT}
+    with recursive held as materialized (
+      select id from bulkhead.held_principals(${keysOf(revocable)}::text[]) id),
+    around(id) as (
+      (select unnest(${[...principals]}::int[]) union select id from held)
+      union
+      select m.group_id from around join bulkhead.membership m on m.member_id = around.id)
+    select id, id in (select id from held) as "isHeld" from around`.execute(trx);
+  return {
+    held: new Set(rows.filter(({ isHeld }) => isHeld).map(({ id }) => principalId(id))),
+    around: new Set(rows.map(({ id }) => principalId(id))),
+  };
+}
+
+/** Ids of our own keys among what the caller came with. */
+function keysOf(revocable: Authority['revocable']): string[] {
   const own = `${KEY_ISSUER}|`;
-  const keys = revocable.flatMap(({ kind, id }) =>
+  return revocable.flatMap(({ kind, id }) =>
     kind === 'key' && id.startsWith(own) ? [id.slice(own.length)] : [],
   );
-  const { rows } = await sql<{ id: number }>`
-    select id from bulkhead.held_principals(${keys}::text[]) id`.execute(trx);
-  return new Set(rows.map(({ id }) => principalId(id)));
 }
 
 /** Those of the classes that an actor's ceiling admits. */

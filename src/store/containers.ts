@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { type ClassId, classId, type PrincipalId } from '../policy/ids.ts';
 import type { Validity } from '../policy/validity.ts';
 import type { Work } from './database.ts';
+import { KEPT } from './kept-plan.ts';
 import { RIGHTS, type Right } from './rights.ts';
 
 export interface ContainerRow {
@@ -16,6 +17,7 @@ export interface ContainerRow {
 export interface EntryRow {
   readonly id: number;
   readonly principal: string;
+  readonly principalId: PrincipalId;
   readonly displayName: string;
   readonly effect: 'allow' | 'deny';
   readonly from: number | null;
@@ -27,6 +29,11 @@ export interface NewEntry extends Validity {
   readonly principal: PrincipalId;
   readonly effect: 'allow' | 'deny';
 }
+
+/** An entry by its id, or all of one principal and effect. */
+export type EntrySelection =
+  | { readonly entry: number }
+  | { readonly principal: string; readonly effect: 'allow' | 'deny' };
 
 /** One container of the list, with the rights its reader holds there. */
 export interface ListedContainer {
@@ -78,6 +85,17 @@ export class Containers {
     return rows;
   }
 
+  /** Those of the container with this id, or with this principal and effect. */
+  async selectedEntries(container: ClassId, which: EntrySelection): Promise<readonly EntryRow[]> {
+    const selected =
+      'entry' in which
+        ? sql`e.id = ${which.entry}`
+        : sql`p.key = ${which.principal} and e.effect = ${which.effect}`;
+    const { rows } = await sql<EntryRow>`${KEPT}
+      ${ENTRIES} where e.class_id = ${container} and ${selected} order by e.id`.execute(this.#trx);
+    return rows;
+  }
+
   /** The entry and the path of its container; `undefined` too for an entry of single documents. */
   async findEntry(id: number): Promise<(EntryRow & { readonly container: string }) | undefined> {
     const { rows } = await sql<EntryRow & { container: string }>`
@@ -110,7 +128,7 @@ export class Containers {
    * @throws DatabaseError 23505 when the same entry is there
    */
   async addEntry(container: ClassId, entry: NewEntry): Promise<number> {
-    const { rows } = await sql<{ id: number }>`
+    const { rows } = await sql<{ id: number }>`${KEPT}
       insert into bulkhead.entry (tenant_id, class_id, principal_id, effect, valid_from, valid_until)
       values (bulkhead.ctx_tenant(), ${container}, ${entry.principal}, ${entry.effect},
         to_timestamp(${entry.validFrom ?? null}::float8 / 1000), to_timestamp(${entry.validUntil ?? null}::float8 / 1000))
@@ -120,7 +138,7 @@ export class Containers {
 
   /** Needs `grant`. @returns how many of these there were */
   async removeEntries(ids: readonly number[]): Promise<number> {
-    const { rows } = await sql`
+    const { rows } = await sql`${KEPT}
       delete from bulkhead.entry where id = any (${[...ids]}::bigint[]) returning id`.execute(this.#trx);
     return rows.length;
   }
@@ -154,7 +172,7 @@ export class Containers {
 }
 
 const ENTRIES = sql`
-  select e.id, p.key as principal, coalesce(a.display_name, g.display_name, p.key) as "displayName", e.effect,
+  select e.id, p.key as principal, p.id as "principalId", coalesce(a.display_name, g.display_name, p.key) as "displayName", e.effect,
     bulkhead.ms(e.valid_from) as "from", bulkhead.ms(e.valid_until) as until, c.path as container
   from bulkhead.entry e join bulkhead.access_class c on c.id = e.class_id
   join bulkhead.principal p on p.id = e.principal_id

@@ -5,9 +5,10 @@ import { type CompiledQuery, Kysely, PostgresDialect, type PostgresPool } from '
 import pg from 'pg';
 import { BulkheadError } from '../errors.ts';
 import type { Connections } from './database.ts';
+import { isKept } from './kept-plan.ts';
 import type { ProcessRole } from './process-role.ts';
 import type { Schema } from './schema.ts';
-import { stayInRole } from './session-context.ts';
+import { entersContext, stayInRole } from './session-context.ts';
 
 export interface PoolOptions {
   readonly client: pg.ClientConfig;
@@ -44,7 +45,7 @@ export class PostgresPools {
       stayInRole(role, this.#options.limits),
     );
     const connections: Connections = {
-      kysely: new Kysely<Schema>({ dialect: new PostgresDialect({ pool: eagerBegin(pool) }) }),
+      kysely: new Kysely<Schema>({ dialect: new PostgresDialect({ pool: eagerBegin(pool, isPooled) }) }),
       transact: async (enter, statement, sets) => {
         const client = await pool.connect();
         return sets === 'role' && !isPooled(client)
@@ -191,25 +192,39 @@ function streamOf(client: pg.ClientBase): Duplex {
   return (client as unknown as { readonly connection: { readonly stream: Duplex } }).connection.stream;
 }
 
-/** kysely waits for its `begin`; here it is on its way together with the statement after it. */
-function eagerBegin(pool: pg.Pool): PostgresPool {
+/** kysely waits for its `begin`, and we for the settings; here both are on their way together with what comes after. */
+function eagerBegin(pool: pg.Pool, isPooled: (client: object) => boolean): PostgresPool {
   return {
     connect: async () => {
       const client = await pool.connect();
+      let ahead: Promise<unknown> = Promise.resolve();
+      let isStale = false;
       const query = async (statement: string, parameters: readonly unknown[]) => {
-        if (statement === 'begin') {
-          // lost with its connection, and then the next statement says so
-          client.query(statement).catch(() => {});
-          return { command: 'BEGIN', rowCount: 0, rows: [] };
+        if (statement === 'begin' || entersContext(statement)) {
+          const sent = Promise.all([ahead, client.query(statement)]);
+          // the next statement says so
+          sent.catch(() => {});
+          ahead = sent;
+          return { command: '', rowCount: 0, rows: [] };
         }
-        const result = await client.query(statement, [...parameters]);
+        const name = isKept(statement) && !isPooled(client) ? { name: nameOf(statement) } : {};
+        const [before, answered] = await Promise.allSettled([
+          ahead,
+          client.query({ ...name, text: statement, values: [...parameters] }),
+        ]);
+        isStale ||= isStalePlan(answered);
+        ahead = Promise.resolve();
+        // what failed first is why all after it did
+        if (before.status === 'rejected' && statement !== 'rollback') throw before.reason;
+        if (answered.status === 'rejected') throw answered.reason;
+        const result = answered.value;
         if (statement === 'commit') requireCommit(result);
         // of several statements in one text the last one's, as PGlite has it
         return Array.isArray(result) ? result.at(-1) : result;
       };
       return {
         query: query as never,
-        release: () => client.release(client.getTransactionStatus() !== 'I'),
+        release: () => client.release(client.getTransactionStatus() !== 'I' || isStale),
       };
     },
     end: () => pool.end(),

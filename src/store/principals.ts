@@ -3,6 +3,7 @@ import { type PrincipalId, principalId } from '../policy/ids.ts';
 import type { Validity } from '../policy/validity.ts';
 import type { Work } from './database.ts';
 import type { PrincipalRow } from './directory.ts';
+import { KEPT } from './kept-plan.ts';
 
 /** Instants in milliseconds since 1970; `null` is unbounded. */
 export interface MembershipRow {
@@ -58,7 +59,7 @@ export class Principals {
 
   /** The ids of those that exist. */
   async idsOf(keys: readonly string[]): Promise<ReadonlyMap<string, PrincipalId>> {
-    const { rows } = await sql<{ key: string; id: number }>`
+    const { rows } = await sql<{ key: string; id: number }>`${KEPT}
       select key, id from bulkhead.principal where key = any (${[...keys]}::text[])`.execute(this.#trx);
     return new Map(rows.map(({ key, id }) => [key, principalId(id)]));
   }

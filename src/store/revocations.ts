@@ -97,18 +97,14 @@ export class Revocations {
 }
 
 /**
- * For a change that rests on the caller's credentials, inside its unit of work: whether none is revoked, and then none
- * can be before the unit of work is over. Comes after locks on the policy and before those of the audit log.
+ * For a change that rests on the caller's credentials, inside its unit of work: none is revoked, and then none can be
+ * before the unit of work is over. Comes after locks on the policy and before those of the audit log.
+ * @throws BulkheadError `credential_revoked`
  */
-export async function credentialsHold(trx: Work, { revocable }: Authority): Promise<boolean> {
+export async function requireCredentials(trx: Work, { revocable }: Authority): Promise<void> {
   const { rows } = await sql<{ hold: boolean }>`
     select bulkhead.lock_credentials(${JSON.stringify(revocable)}::text::jsonb) as hold`.execute(trx);
-  return rows[0]?.hold === true;
-}
-
-/** @throws BulkheadError `credential_revoked` */
-export async function requireCredentials(trx: Work, authority: Authority): Promise<void> {
-  if (!(await credentialsHold(trx, authority))) throw credentialRevoked();
+  if (rows[0]?.hold !== true) throw credentialRevoked();
 }
 
 function toRevocation({ kind, id, reason, until, at }: Row): Revocation {

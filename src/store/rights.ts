@@ -10,6 +10,7 @@ import {
 } from '../policy/ids.ts';
 import type { Authority, CallerIdentity, PolicyEpoch } from './authority.ts';
 import type { Database, Work } from './database.ts';
+import { KEPT } from './kept-plan.ts';
 import type { CredentialRight } from './session-context.ts';
 
 /** What can be bound besides reading; `unmask:<kind>` lets a kind of entity be shown. */
@@ -34,6 +35,22 @@ export async function lockPolicy(trx: Work): Promise<PolicyEpoch> {
   const { rows } = await sql<PolicyEpoch>`select incarnation, counter from bulkhead.lock_policy()`.execute(
     trx,
   );
+  if (rows[0] === undefined) throw new Error('the tenant has no policy epoch');
+  return rows[0];
+}
+
+/**
+ * `lockPolicy`, and then whether none of the caller's credentials is revoked, which none can be before the transaction
+ * is over, in one round trip.
+ */
+export async function lockForCaller(
+  trx: Work,
+  { revocable }: Pick<Authority, 'revocable'>,
+): Promise<PolicyEpoch & { readonly hold: boolean }> {
+  // a function in `from` has returned before the list is computed of its row
+  const { rows } = await sql<PolicyEpoch & { hold: boolean }>`${KEPT}
+    select incarnation, counter, bulkhead.lock_credentials(${JSON.stringify(revocable)}::text::jsonb) as hold
+    from bulkhead.lock_policy()`.execute(trx);
   if (rows[0] === undefined) throw new Error('the tenant has no policy epoch');
   return rows[0];
 }

@@ -33,19 +33,25 @@ export function enterContext(
   context: SessionContext | undefined,
   limits: Readonly<Record<string, string>>,
 ): string {
-  return setAll({ ...limits, role: `bulkhead_${role}`, ...(context && settingsOf(context)) }, true);
+  return ENTER + setAll({ ...limits, role: `bulkhead_${role}`, ...(context && settingsOf(context)) }, true);
+}
+
+/** How those statements begin, and no other: the answer to one says nothing but that it did not fail. */
+const ENTER = 'select /* enter */ ';
+
+export function entersContext(statement: string): boolean {
+  return statement.startsWith(ENTER);
 }
 
 /** The role and the limits for as long as the connection lives: every transaction on it sets what it needs besides. */
 export function stayInRole(role: ProcessRole, limits: Readonly<Record<string, string>>): string {
-  return setAll({ ...limits, role: `bulkhead_${role}` }, false);
+  return `select ${setAll({ ...limits, role: `bulkhead_${role}` }, false)}`;
 }
 
 function setAll(settings: Readonly<Record<string, string>>, isLocal: boolean): string {
-  const calls = Object.entries(settings).map(
-    ([name, value]) => `set_config('${name}', '${value}', ${isLocal})`,
-  );
-  return `select ${calls.join(', ')}`;
+  return Object.entries(settings)
+    .map(([name, value]) => `set_config('${name}', '${value}', ${isLocal})`)
+    .join(', ');
 }
 
 function settingsOf(context: SessionContext): Readonly<Record<string, string>> {

@@ -12,12 +12,13 @@ export interface VisibleSet {
   readonly ranks: ReadonlyMap<ClassId, number>;
 }
 
+/** One effective rank with its classes; neither, when nothing is visible. */
 interface Row {
   readonly incarnation: string;
   readonly counter: number;
   readonly watermark: number;
-  readonly ids: readonly number[] | null;
-  readonly ranks: readonly number[] | null;
+  readonly rank: number | null;
+  readonly ids: Uint8Array | null;
 }
 
 /**
@@ -32,75 +33,30 @@ export async function readVisibleSet(
   above: number | undefined,
   role: Extract<ProcessRole, 'retrieve' | 'admin'> = 'retrieve',
 ): Promise<VisibleSet> {
-  const [row] = await database.statement(role, context, statement(context, above ?? -1));
-  if (row === undefined) throw new Error('the tenant has no policy epoch');
+  const rows = await database.statement(
+    role,
+    context,
+    sql<Row>`select incarnation, counter, watermark, rank, ids from bulkhead.visible_set(${above ?? null})`,
+  );
+  const [first] = rows;
+  if (first === undefined) throw new Error('the tenant has no policy epoch');
+  const { incarnation, counter, watermark } = first;
   const ranks = new Map<ClassId, number>();
-  row.ids?.forEach((id, i) => {
-    ranks.set(classId(id), row.ranks?.[i] ?? Number.POSITIVE_INFINITY);
-  });
-  return { epoch: { incarnation: row.incarnation, counter: row.counter }, watermark: row.watermark, ranks };
+  for (const { rank, ids } of rows)
+    if (rank !== null && ids !== null) for (const id of unpack(ids)) ranks.set(classId(id), rank);
+  return { epoch: { incarnation, counter }, watermark, ranks };
 }
 
-function statement(context: SessionContext, above: number) {
-  const principals = [...context.principals];
-  const actors = [...context.actorPrincipals];
-  const now = new Date(context.now).toISOString();
-  return sql<Row>`
-    with recursive
-    candidate as materialized (
-      select distinct a.class_id as id
-      from bulkhead.entry e
-      join bulkhead.class_ancestor a on a.ancestor_id = e.class_id and a.allows_pass
-      join bulkhead.access_class c on c.id = a.class_id and c.seq > ${above}
-      where e.tenant_id = ${context.tenant} and e.effect = 'allow' and e.principal_id = any (${principals}::int[])
-        and bulkhead.valid_at(e.valid_from, e.valid_until, ${now}::timestamptz)),
-    denied as materialized (
-      select a.class_id as id
-      from bulkhead.entry e join bulkhead.class_ancestor a on a.ancestor_id = e.class_id
-      where e.tenant_id = ${context.tenant} and e.effect = 'deny'
-        and e.principal_id = any (${principals}::int[] || ${actors}::int[])
-        and bulkhead.valid_at(e.valid_from, e.valid_until, ${now}::timestamptz)),
-    labelled as materialized (
-      select id, rank, compartments from bulkhead.access_class
-      where tenant_id = ${context.tenant} and (rank is not null or compartments <> '{}')),
-    effective as materialized (
-      select k.id, max(l.rank) as rank
-      from candidate k join bulkhead.class_ancestor a on a.class_id = k.id join labelled l on l.id = a.ancestor_id
-      group by k.id),
-    held as materialized (
-      select id, rank, compartments from bulkhead.clearance
-      where tenant_id = ${context.tenant} and principal_id = any (${principals}::int[])
-        and bulkhead.valid_at(valid_from, valid_until, ${now}::timestamptz)),
-    -- what each clearance alone does not dominate, and everything below it
-    beyond as materialized (
-      select distinct h.id as clearance_id, a.class_id
-      from held h
-      join labelled l on l.rank > h.rank or not l.compartments <@ h.compartments
-      join bulkhead.class_ancestor a on a.ancestor_id = l.id),
-    ${ceilingOf(context)}
-    visible as (
-      select f.id, f.rank from effective f
-      where f.rank <= ${context.maxRank}
-        and not exists (select 1 from denied d where d.id = f.id)
-        and exists (select 1 from held h
-          where not exists (select 1 from beyond b where b.clearance_id = h.id and b.class_id = f.id))
-        ${context.actor === undefined ? sql`` : sql`and exists (select 1 from admitted m where m.id = f.id)`})
-    select p.incarnation, p.counter, p.watermark,
-      (select array_agg(id order by id) from visible) as ids,
-      (select array_agg(rank order by id) from visible) as ranks
-    from bulkhead.policy_epoch p where p.tenant_id = ${context.tenant}`;
-}
+/** What an array of no dimensions is, and the length of what comes before the elements of any other. */
+const HEADER_BYTES = 20;
+/** Each element's length, and the four bytes of an integer. */
+const ELEMENT_BYTES = 8;
 
-/** The classes that the acting service's ceiling admits; an actor without one admits none. */
-function ceilingOf(context: SessionContext) {
-  if (context.actor === undefined) return sql``;
-  return sql`
-    ceiling as materialized (
-      select rank, compartments, containers from bulkhead.actor_ceiling where principal_id = ${context.actor}),
-    admitted as materialized (
-      select a.class_id as id from ceiling g join bulkhead.class_ancestor a on a.ancestor_id = any (g.containers)
-      except
-      select a.class_id from ceiling g
-        join labelled l on l.rank > g.rank or not l.compartments <@ g.compartments
-        join bulkhead.class_ancestor a on a.ancestor_id = l.id),`;
+/** PostgreSQL's binary form of an `int[]` of one dimension without nulls. */
+function unpack(bytes: Uint8Array): Int32Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const size = (bytes.byteLength - HEADER_BYTES) / ELEMENT_BYTES;
+  const ids = new Int32Array(size);
+  for (let i = 0, at = HEADER_BYTES + 4; i < size; i += 1, at += ELEMENT_BYTES) ids[i] = view.getInt32(at);
+  return ids;
 }

@@ -77,6 +77,11 @@ async function agreesOnRandomPolicies(database: Database, index: VectorIndex, ru
       expect([...visible.ranks.keys()].map((id) => written.classes.indexOf(id)).sort(byNumber)).toEqual(
         decided,
       );
+      // a cached set is extended by the classes above its watermark: by all of them, when it is that old
+      expect(sorted(await readVisibleSet(database, authority.context, -1))).toEqual(sorted(visible));
+      expect(sorted(await readVisibleSet(database, authority.context, undefined, 'admin'))).toEqual(
+        sorted(visible),
+      );
 
       const readable = await ReadableDocuments.as(database, authority.context).matching({});
       expect(readable.map((id) => written.documents.indexOf(id)).sort(byNumber)).toEqual(decided);
@@ -151,6 +156,7 @@ async function found(
   return lists[0] ?? [];
 }
 
+const sorted = ({ ranks }: VisibleSet) => [...ranks].sort(([a], [b]) => a - b);
 const byNumber = (a: number, b: number) => a - b;
 
 function callerOf(policy: RandomPolicy, written: WrittenPolicy): CallerIdentity {

@@ -110,9 +110,9 @@ export async function writePolicy(
       rows(
         policy.classes.map(
           (c, i) =>
-            `${cid(i)}, ${n}, ${i === 0 ? 'null' : cid(c.parent)}, 'container', '${i === 0 ? '/' : `/c${i}`}', ${c.inherits}, ${c.rank === undefined ? 'null, null' : level(c.rank)}, ${texts(c.compartments)}, ${i + 1}`,
+            `${cid(i)}, ${n}, ${i === 0 ? 'null' : cid(c.parent)}, ${kindOf(policy, i)}, ${c.inherits}, ${c.rank === undefined ? 'null, null' : level(c.rank)}, ${texts(c.compartments)}, ${i + 1}`,
         ),
-        'access_class (id, tenant_id, parent_id, kind, path, inherits, level, rank, compartments, seq)',
+        'access_class (id, tenant_id, parent_id, kind, path, intern_key, inherits, level, rank, compartments, seq)',
       ),
       rows(
         ancestry(policy).map(([c, a, passes]) => `${cid(c)}, ${cid(a)}, ${n}, ${passes}`),
@@ -192,4 +192,11 @@ export function classLookup(policy: RandomPolicy, written: WrittenPolicy): Map<C
       ];
     }),
   );
+}
+
+/** Kind, path and key: every other class that has nothing below it is one that was interned. */
+function kindOf({ classes }: RandomPolicy, i: number): string {
+  if (i === 0) return "'container', '/', null";
+  const isLeaf = classes.every(({ parent }, child) => child === 0 || parent !== i);
+  return isLeaf && i % 2 === 1 ? `'adhoc', null, 'k${i}'` : `'container', '/c${i}', null`;
 }

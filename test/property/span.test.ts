@@ -44,8 +44,8 @@ describe('The span that a search may be filtered by', () => {
     asSuperuser(
       spine.database,
       `update policy_epoch set watermark = watermark + 1;
-       insert into access_class (id, tenant_id, parent_id, kind, intern_key, seq)
-         select ${id}, 1, ${spine.classes.open}, 'adhoc', 'k${id}', watermark from policy_epoch;
+       insert into access_class (id, tenant_id, parent_id, kind, inherits, intern_key, seq)
+         select ${id}, 1, ${spine.classes.open}, 'adhoc', false, 'k${id}', watermark from policy_epoch;
        insert into class_ancestor (class_id, ancestor_id, tenant_id, allows_pass) values
          (${id}, ${id}, 1, true), (${id}, ${spine.classes.open}, 1, false), (${id}, ${spine.classes.open - 1}, 1, false);
        ${entries}`,

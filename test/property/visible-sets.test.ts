@@ -24,8 +24,8 @@ describe('A cached visible set', () => {
     asSuperuser(
       spine.database,
       `update policy_epoch set watermark = watermark + 1;
-       insert into access_class (id, tenant_id, parent_id, kind, intern_key, seq)
-         select ${id}, 1, ${spine.classes.open}, 'adhoc', 'k${id}', watermark from policy_epoch;
+       insert into access_class (id, tenant_id, parent_id, kind, inherits, intern_key, seq)
+         select ${id}, 1, ${spine.classes.open}, 'adhoc', false, 'k${id}', watermark from policy_epoch;
        insert into class_ancestor (class_id, ancestor_id, tenant_id, allows_pass) values
          (${id}, ${id}, 1, true), (${id}, ${spine.classes.open}, 1, false), (${id}, ${spine.classes.open - 1}, 1, false);
        insert into entry (tenant_id, class_id, principal_id, effect, valid_until)
