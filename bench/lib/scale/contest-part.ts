@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Embedder } from '../../../src/embed/embedder.ts';
 import { calibrate } from './calibrate.ts';
-import { openContest } from './contest.ts';
+import { type Contest, openContest } from './contest.ts';
 import { contestVerdicts, EASY, HARD, isEasy, latencyTable, throughputTable } from './contest-report.ts';
 import { questionsOf } from './corpus.ts';
 import { type DataSet, openDataSet } from './data-set.ts';
@@ -89,6 +89,7 @@ async function contest(
   );
   const opened = await openContest(data, file);
   try {
+    await warmUp(opened, questions);
     const callers: CallerTimes[] = [];
     for (const reader of readers) {
       console.error(`Asking as ${reader.name}`);
@@ -124,6 +125,13 @@ async function contest(
   }
 }
 
+/** The first search of a part of an index reads it from disk, whoever asks: that is nobody's merit or fault. */
+async function warmUp({ contestants }: Contest, questions: readonly string[]): Promise<void> {
+  console.error('Asking each question of each contestant once');
+  for (const question of questions)
+    for (const [name, contestant] of contestants) if (name !== 'bare') await contestant.ask('all', question);
+}
+
 function contestText(
   checker: string,
   callers: readonly CallerTimes[],
@@ -139,7 +147,7 @@ receipts. (c) is LangChain.js, which fetches 40 candidates and four times as man
 most, dense search alone; "c found" is how many passages it then has. ${checks}
 "bare" makes Bulkhead's own searches again, filter and plan included, and nothing else. All are servers of the same kind
 in processes of their own, asked in turn, question by question, by one client on the same machine; milliseconds at the
-client. Cold: the first question of a caller of whom nothing is known yet.
+client, after each question was asked of each once. Cold: the first question of a caller of whom nothing is known yet.
 
 ${latencyTable(callers)}
 
