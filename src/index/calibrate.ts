@@ -7,6 +7,7 @@ import type { ClassId, Instant, TenantId } from '../policy/ids.ts';
 import { deriveConstants, isRight, type Measurement } from './calibration.ts';
 import { type ClassSizes, type DrawnSet, drawVisible, type Layout } from './draw-visible.ts';
 import type { Calibration, FilterForm, SearchMode, SearchPlan } from './planner.ts';
+import { runsOf } from './runs.ts';
 import type { Hit, SearchRequest } from './vector-index.ts';
 
 /** An index whose searches can be told how to go. */
@@ -46,7 +47,7 @@ const LIMIT = 200;
 /** Recall is of the first ten: what people see. */
 const TOP = 10;
 const SHARES = [1, 0.1, 0.5, 0.04, 0.2, 0.01, 0.001, 0.0001];
-const LAYOUTS: readonly Layout[] = [1, 10, 100, 'scattered'];
+const LAYOUTS: readonly Layout[] = [1, 3, 10, 100, 'scattered'];
 /** Filters of more ranges have never paid. */
 const MOST_RANGES = 200;
 const MODES: readonly SearchMode[] = [
@@ -183,7 +184,7 @@ class SetBench {
 
   #measurementOf({ plan, runs }: Lane): Measurement {
     const { visible, chunks } = this.#set;
-    const shape = { ranges: visible.ranges.length, classes: visible.size, chunks };
+    const shape = { ranges: visible.ranges.length, runs: runsOf(visible), classes: visible.size, chunks };
     return { set: nameOf(this.#set), ...shape, plan, queries: runs.length, ...resultOf(runs) };
   }
 }

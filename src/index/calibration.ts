@@ -17,6 +17,7 @@ export interface Measurement {
   /** How the set was drawn, for people: `3 % in 10 runs`. */
   readonly set: string;
   readonly ranges: number;
+  readonly runs: number;
   readonly classes: number;
   readonly chunks: number;
   readonly plan: SearchPlan;
@@ -36,8 +37,8 @@ export interface Measurement {
 export const ENOUGH_RECALL = 0.995;
 /** An index may grow this much before what was measured of it no longer holds. */
 export const GROWTH = 2;
-/** Sets of up to so many ranges are judged together. */
-const RANGE_BUCKETS = [1, 4, 16, 128, Number.MAX_SAFE_INTEGER];
+/** Sets in up to so many runs are judged together. */
+const RUN_BUCKETS = [1, 4, 16, 128, Number.MAX_SAFE_INTEGER];
 
 /** The constants that follow from measurements of one index. Pure. */
 export function deriveConstants(measurements: readonly Measurement[]): PlanConstants {
@@ -81,7 +82,7 @@ function withoutNoise(options: readonly GraphOption[]): readonly GraphOption[] {
         form === option.form && beam <= option.beam && (kind === option.kind || kind === 'graph'),
     );
     const ofSameSet = (a: GraphTime) =>
-      cheaper.flatMap(({ times }) => times.filter((b) => a.chunks === b.chunks && a.ranges === b.ranges));
+      cheaper.flatMap(({ times }) => times.filter((b) => a.chunks === b.chunks && a.runs === b.runs));
     return {
       ...option,
       times: option.times.map((time) => ({ ...time, ms: Math.max(...ofSameSet(time).map(msOf)) })),
@@ -95,28 +96,28 @@ function graphOption(group: readonly Measurement[]): GraphOption | undefined {
   const admitted = admissions(group);
   if (plan === undefined || plan.mode.kind === 'exact' || admitted.length === 0) return undefined;
   const right = group.filter(isRight);
-  const times = right.map((m) => ({ ranges: m.ranges, chunks: m.chunks, ms: msOf(m) }));
+  const times = right.map((m) => ({ runs: m.runs, chunks: m.chunks, ms: msOf(m) }));
   return { ...plan.mode, form: plan.form, times, admitted };
 }
 
 /**
- * From which number of visible chunks on the plan is right, for sets of ever more ranges. The fewer are visible of
+ * From which number of visible chunks on the plan is right, for sets in ever more runs. The fewer are visible of
  * a graph, the sooner a search loses its way; when the index grows, the same number is a smaller share. So a plan
  * is admitted only above `GROWTH` times the largest set it failed on, and never below the smallest it was right
- * on. More ranges are never easier: a failure counts against every set of as many ranges or more.
+ * on. More runs are never easier: a failure counts against every set in as many or more.
  */
 function admissions(group: readonly Measurement[]): readonly Admission[] {
   const found: Admission[] = [];
   let previous = 0;
-  for (const [i, ranges] of RANGE_BUCKETS.entries()) {
-    const edge = RANGE_BUCKETS.slice(i).find((top) => group.some((m) => bucketOf(m.ranges) === top));
+  for (const [i, runs] of RUN_BUCKETS.entries()) {
+    const edge = RUN_BUCKETS.slice(i).find((top) => group.some((m) => bucketOf(m.runs) === top));
     if (edge === undefined) break;
-    const failedAt = group.filter((m) => m.ranges <= edge && !isRight(m)).map((m) => m.chunks);
+    const failedAt = group.filter((m) => m.runs <= edge && !isRight(m)).map((m) => m.chunks);
     const above = Math.max(0, ...failedAt) * GROWTH;
-    const rightAt = group.filter((m) => bucketOf(m.ranges) === edge && m.chunks > above).map((m) => m.chunks);
+    const rightAt = group.filter((m) => bucketOf(m.runs) === edge && m.chunks > above).map((m) => m.chunks);
     if (rightAt.length === 0) break;
     previous = Math.max(previous, Math.min(...rightAt));
-    found.push({ ranges, chunks: previous });
+    found.push({ runs, chunks: previous });
   }
   return found;
 }
@@ -125,8 +126,8 @@ export function isRight({ recall, isShort }: Pick<Measurement, 'recall' | 'isSho
   return recall >= ENOUGH_RECALL && !isShort;
 }
 
-function bucketOf(ranges: number): number {
-  return RANGE_BUCKETS.find((top) => ranges <= top) ?? Number.MAX_SAFE_INTEGER;
+function bucketOf(runs: number): number {
+  return RUN_BUCKETS.find((top) => runs <= top) ?? Number.MAX_SAFE_INTEGER;
 }
 
 function itemsOf({ ranges, classes }: Measurement, form: FilterForm): number {
@@ -152,8 +153,8 @@ const constants = z.object({
       kind: z.enum(['graph', 'acorn']),
       beam: z.number().int().positive(),
       form,
-      times: z.array(z.object({ ranges: z.number(), chunks: z.number(), ms })),
-      admitted: z.array(z.object({ ranges: z.number(), chunks: z.number() })),
+      times: z.array(z.object({ runs: z.number(), chunks: z.number(), ms })),
+      admitted: z.array(z.object({ runs: z.number(), chunks: z.number() })),
     }),
   ),
   maxRanges: z.number(),

@@ -8,20 +8,23 @@
  *
  * What a search through the graph costs follows no such line: it grows as less is visible, and falls again where the
  * index gives the graph up by itself. It is taken from the slowest measurement of the sets that come next
- * in size, below and above, in no more ranges than are judged together.
+ * in size, below and above, in no more runs than are judged together.
  *
  * The graph is fast, and for a scattered part of the collection it returns a fraction of what it should without saying
  * so; therefore it is admitted only where it was measured to return what exact search returns. `calibrate.ts`
- * fits all of this to the installed index. Fitted there: sets of 0.01 to 100 % of one tenant's chunks in 1, 10
+ * fits all of this to the installed index. Fitted there: sets of 0.01 to 100 % of one tenant's chunks in 1, 3, 10
  * and 100 runs of consecutive classes and in scattered ones, each in both forms. A calibration tells of a
  * collection of the size it was made on; admission holds up to twice that (see `calibration.ts`).
  */
+import { runsOf } from './runs.ts';
 import type { SearchRequest } from './vector-index.ts';
 
 /** What is known of a caller's visible part before it is searched. */
 export interface VisibleShape {
-  /** Runs of consecutive class ids. */
+  /** Stretches of consecutive class ids: what a filter is made of. */
   readonly ranges: number;
+  /** Stretches with few other ids between (`runsOf`): what the graph is searched through. */
+  readonly runs: number;
   readonly classes: number;
   /** As last counted; `undefined` until they are: such a search is exact. */
   readonly chunks: number | undefined;
@@ -53,14 +56,14 @@ export interface ExactCost {
 
 /** One measured set that the way was right on. */
 export interface GraphTime {
-  readonly ranges: number;
+  readonly runs: number;
   readonly chunks: number;
   readonly ms: number;
 }
 
-/** From how many visible chunks on the graph was right, for sets of at most so many ranges. */
+/** From how many visible chunks on the graph was right, for sets in at most so many runs. */
 export interface Admission {
-  readonly ranges: number;
+  readonly runs: number;
   readonly chunks: number;
 }
 
@@ -70,7 +73,7 @@ export interface GraphOption {
   readonly beam: number;
   readonly form: FilterForm;
   readonly times: readonly GraphTime[];
-  /** Ascending in both; a set of more ranges than the last one is never searched this way. */
+  /** Ascending in both; a set in more runs than the last one is never searched this way. */
   readonly admitted: readonly Admission[];
 }
 
@@ -125,7 +128,12 @@ export function planSearch(
  */
 export function planFor(request: SearchRequest, calibration: PlanConstants | undefined): SearchPlan {
   const { visible, visibleChunks, documents, limit } = request;
-  const shape = { ranges: visible.ranges.length, classes: visible.size, chunks: visibleChunks };
+  const shape = {
+    ranges: visible.ranges.length,
+    runs: runsOf(visible),
+    classes: visible.size,
+    chunks: visibleChunks,
+  };
   return planSearch(shape, calibration, {
     limit,
     exact: request.exact === true || documents !== undefined,
@@ -175,11 +183,11 @@ function ofAboutTheSize(times: readonly GraphTime[], size: number): readonly Gra
 /** A beam narrower than the list asked for would be widened by the index anyway. */
 function graphOption(option: GraphOption, shape: VisibleShape, limit: number): readonly Option[] {
   const { kind, beam, form, times, admitted } = option;
-  const { chunks = 0, ranges } = shape;
-  const admission = admitted.find((like) => like.ranges >= ranges);
+  const { chunks = 0, runs } = shape;
+  const admission = admitted.find((like) => like.runs >= runs);
   if (admission === undefined || chunks < admission.chunks) return [];
   const alike = ofAboutTheSize(
-    times.filter((time) => time.ranges <= admission.ranges),
+    times.filter((time) => time.runs <= admission.runs),
     chunks,
   );
   if (alike.length === 0) return [];

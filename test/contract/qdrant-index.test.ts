@@ -213,12 +213,12 @@ function collectionTests() {
 
   it('searches as the calibration says, and exactly where that comes back short', async () => {
     const cost = { base: 0, perChunk: 1, perItem: 0 };
-    const times = [{ ranges: 1, chunks: 100, ms: 0 }];
+    const times = [{ runs: 1, chunks: 100, ms: 0 }];
     const { index } = await openWith({
       calibration: () => ({
         maxRanges: 10,
         exact: { ranges: cost, any: cost },
-        graphs: [{ kind: 'graph', beam: 32, form: 'ranges', times, admitted: [{ ranges: 10, chunks: 1 }] }],
+        graphs: [{ kind: 'graph', beam: 32, form: 'ranges', times, admitted: [{ runs: 10, chunks: 1 }] }],
       }),
     });
     const points = Array.from({ length: 100 }, (_, n) =>

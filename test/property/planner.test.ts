@@ -12,10 +12,16 @@ const modes = fc.constantFrom<SearchPlan['mode']>(
 const shapes = fc
   .record({
     ranges: fc.oneof(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 50_000 })),
+    apart: fc.double({ min: 0, max: 1, noNaN: true }),
     more: fc.integer({ min: 0, max: 50_000 }),
     chunks: fc.oneof(fc.integer({ min: 0, max: 1_000 }), fc.integer({ min: 0, max: 1_000_000 })),
   })
-  .map(({ ranges, more, chunks }) => ({ ranges, classes: ranges + more, chunks }));
+  .map(({ ranges, apart, more, chunks }) => ({
+    ranges,
+    runs: Math.max(1, Math.round(apart * ranges)),
+    classes: ranges + more,
+    chunks,
+  }));
 
 const measurement: fc.Arbitrary<Measurement> = fc
   .record({
@@ -101,7 +107,7 @@ describe('Whatever was measured, a plan', () => {
     );
   });
 
-  it('goes through the graph only where it was right at least half as far down, for as many ranges or more', () => {
+  it('goes through the graph only where it was right at least half as far down, in as many runs or more', () => {
     fc.assert(
       fc.property(
         fc.array(measurement, { minLength: 5, maxLength: 60 }),
@@ -122,7 +128,7 @@ describe('Whatever was measured, a plan', () => {
           const beams = new Set(alike.map((m) => JSON.stringify(m.plan.mode)));
           if (beams.size > 1) return;
           expect(
-            alike.filter((m) => isWrong(m) && m.ranges <= shape.ranges && m.chunks * 2 >= shape.chunks),
+            alike.filter((m) => isWrong(m) && m.runs <= shape.runs && m.chunks * 2 >= shape.chunks),
           ).toEqual([]);
           expect(alike.some((m) => !isWrong(m) && m.chunks <= shape.chunks)).toBe(true);
         },
@@ -131,14 +137,14 @@ describe('Whatever was measured, a plan', () => {
     );
   });
 
-  it('admits fewer, never more, as the ranges grow in number', () => {
+  it('admits fewer, never more, as the runs grow in number', () => {
     fc.assert(
       fc.property(calibrations, (calibration) => {
         for (const { admitted } of calibration.graphs)
           admitted.forEach((admission, i) => {
             const next = admitted[i + 1];
             if (next === undefined) return;
-            expect(next.ranges).toBeGreaterThan(admission.ranges);
+            expect(next.runs).toBeGreaterThan(admission.runs);
             expect(next.chunks).toBeGreaterThanOrEqual(admission.chunks);
           });
       }),

@@ -128,8 +128,8 @@ describe.skipIf(!hasQdrant())('The planner on Qdrant', () => {
 
   it('returns as many passages as there are even when a graph was trusted that should not have been', async () => {
     const before = constants;
-    const admitted = [{ ranges: Number.MAX_SAFE_INTEGER, chunks: 0 }];
-    const times = [1, 10, 100, 1_000, 10_000, 100_000].map((chunks) => ({ ranges: 1, chunks, ms: 0 }));
+    const admitted = [{ runs: Number.MAX_SAFE_INTEGER, chunks: 0 }];
+    const times = [1, 10, 100, 1_000, 10_000, 100_000].map((chunks) => ({ runs: 1, chunks, ms: 0 }));
     constants = { ...report, graphs: [{ kind: 'graph', beam: 1, form: 'any', times, admitted }] };
     try {
       for (const share of [0.02, 0.05, 0.1]) {

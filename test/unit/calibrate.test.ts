@@ -105,7 +105,8 @@ describe('A calibration', () => {
     expect(Math.min(...(graph?.times ?? []).map(({ ms }) => ms))).toBeCloseTo(4, 0);
 
     const plan = (ranges: number, classes: number) =>
-      planSearch({ ranges, classes, chunks: classes * 4 }, report, { limit: 200, exact: false }).mode;
+      planSearch({ ranges, runs: ranges, classes, chunks: classes * 4 }, report, { limit: 200, exact: false })
+        .mode;
     expect(plan(1, 250)).toEqual({ kind: 'graph', beam: 200 });
     expect(plan(1, 125)).toEqual({ kind: 'graph', beam: 200 });
     expect(plan(1, 20).kind).toBe('exact');

@@ -26,6 +26,7 @@ const measured = (
 ): Measurement => ({
   set: 'a set',
   ranges,
+  runs: ranges,
   classes: classCount,
   chunks,
   plan: { form, mode },
@@ -59,7 +60,7 @@ const TABLE: readonly Measurement[] = [
 ];
 const CALIBRATED = deriveConstants(TABLE);
 const plan = (ranges: number, classCount: number, chunks: number | undefined, constants = CALIBRATED) =>
-  planSearch({ ranges, classes: classCount, chunks }, constants, { limit: 200, exact: false });
+  planSearch({ ranges, runs: ranges, classes: classCount, chunks }, constants, { limit: 200, exact: false });
 
 describe('A plan made from the table of the issue', () => {
   it.each([
@@ -85,14 +86,14 @@ describe('A plan made from the table of the issue', () => {
   });
 
   it('keeps a beam as wide as the list that is asked for', () => {
-    const shape = { ranges: 1, classes: 50_000, chunks: 100_000 };
+    const shape = { ranges: 1, runs: 1, classes: 50_000, chunks: 100_000 };
     expect(planSearch(shape, CALIBRATED, { limit: 10, exact: false }).mode).toEqual(graph(200));
     expect(planSearch(shape, CALIBRATED, { limit: 900, exact: false }).mode).toEqual(graph(900));
   });
 });
 
 describe('A plan is exact', () => {
-  const everything = { ranges: 1, classes: 100_000, chunks: 200_000 };
+  const everything = { ranges: 1, runs: 1, classes: 100_000, chunks: 200_000 };
   const request = requestOf({ visible: classes(1, 2, 3), visibleChunks: 200_000 });
 
   it('where nothing was calibrated, in few ranges or else in ids', () => {
@@ -176,7 +177,7 @@ describe('The graph is admitted', () => {
   const cell = (ranges: number, chunks: number, recall: number) =>
     measured([ranges, 10 * ranges, chunks], 'ranges', graph(200), 4, recall);
   const admitted = (...cells: readonly Measurement[]) =>
-    deriveConstants(cells).graphs[0]?.admitted.map(({ ranges, chunks }) => [Math.min(ranges, 9_999), chunks]);
+    deriveConstants(cells).graphs[0]?.admitted.map(({ runs, chunks }) => [Math.min(runs, 9_999), chunks]);
 
   it('from the smallest set on that it was right on', () => {
     expect(admitted(cell(1, 500, 1), cell(1, 9_000, 1))).toEqual([[1, 500]]);
