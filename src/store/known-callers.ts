@@ -20,13 +20,13 @@ const MOST_CALLERS = 1_000;
 /**
  * Everything that `authorize` reads moves one of these, or is an instant that `boundary` knows of. The watermark counts as
  * much as the counter: the entries of a class that is interned raise no epoch, and may begin or end before the boundary
- * that was read, or name a group of the caller's token that the directory did not have then.
+ * that was read.
  */
 interface TenantState {
   /** Milliseconds since 1970. */
   readonly now: number;
   readonly incarnation: string;
-  /** Of the policy: memberships, clearances, entries, accounts, ceilings, levels. */
+  /** Of the policy: principals, memberships, clearances, entries, accounts, ceilings, levels. */
   readonly counter: number;
   readonly watermark: number;
   readonly revocationEpoch: number;
