@@ -4,12 +4,16 @@
  * it; one that lets such a service read what the maker of its key does not read then is for somebody else to make, by
  * entries too. What that maker reads afterwards is no gain: with the key they learn nothing more.
  *
+ * A key with limits reads what its service does within them, so that a label which is lowered can be a gain by the key and
+ * none by the service: each service is judged within the limits of each key too.
+ *
  * Memberships are followed through time: a deny of a group that the service has left, or will be in, hides no gain.
  */
 import { type ClassLookup, lineage } from '../policy/access-class.ts';
+import { decide } from '../policy/decide.ts';
 import type { ClassId, Instant, PrincipalId } from '../policy/ids.ts';
 import type { LabelScheme } from '../policy/label.ts';
-import type { Subject } from '../policy/subject.ts';
+import type { ActorPart, Subject } from '../policy/subject.ts';
 import { isValidAt, type Validity } from '../policy/validity.ts';
 import type { StoredClass } from '../store/access-classes.ts';
 import { heldPrincipals, KEY_ISSUER } from '../store/api-keys.ts';
@@ -18,12 +22,14 @@ import type { Work } from '../store/database.ts';
 import { historyOf, type PrincipalHistory } from '../store/principal-history.ts';
 import { Principals } from '../store/principals.ts';
 import { groupsAround } from '../store/rights.ts';
-import { OwnRaise, type Placement, verdict, withoutSafeguards } from './separation-of-duties.ts';
+import { OwnRaise, type Placement, withoutSafeguards } from './separation-of-duties.ts';
 
 /** Somebody, by what is theirs without being in a group of the directory. */
 interface Holder {
   readonly principal: PrincipalId;
   readonly seeds: ReadonlySet<PrincipalId>;
+  /** Those of a key. */
+  readonly limits?: ActorPart | undefined;
 }
 
 /** Whom the caller can act as, and what all of them are in and cleared for. */
@@ -50,14 +56,19 @@ export async function heldSubjects(
   if (accounts.every(({ id }) => id === self)) return undefined;
   const ofAll = [...(await Principals.within(trx).idsOf(['everyone'])).values()];
   const ids = [...new Set([self, ...accounts.map(({ id }) => id)])];
-  const history = await readHistory(trx, [...ids, ...ofAll, ...caller.user.principals]);
+  const limits = await Principals.within(trx).limitsAmong(rows.filter((row) => !accounts.includes(row)));
+  const seeds = [...ids, ...limits.map(({ principal }) => principal), ...ofAll, ...caller.user.principals];
+  const history = await readHistory(trx, seeds);
   const own = seedsOf(caller, new Set([self, ...ofAll]), history, authority.now);
   const holders = ids.map((principal) => ({
     principal,
     seeds: principal === self ? own : new Set([principal, ...ofAll]),
   }));
   const persons = new Set(accounts.filter(({ kind }) => kind === 'user').map(({ id }) => id));
-  return { caller, ...partsOf(authority, holders, persons), history };
+  const parts = partsOf(authority, holders, persons);
+  // within those of each key, whosever it is: at worst, one service too many is looked at
+  const limited = parts.held.flatMap((holder) => limits.map((one) => ({ ...holder, limits: one })));
+  return { caller, ...parts, held: [...parts.held, ...limited], history };
 }
 
 /** Who answers for whom. Of a key that no person made, each of those who may have made it has to read what it gains. */
@@ -77,7 +88,10 @@ function partsOf(
 
 /** The same after a change of memberships that is not committed yet. */
 export async function heldAfterwards(trx: Work, subjects: HeldSubjects): Promise<HeldSubjects> {
-  const seeds = [...subjects.held, ...subjects.readers].flatMap((holder) => [...holder.seeds]);
+  const seeds = [...subjects.held, ...subjects.readers].flatMap(({ seeds: own, limits }) => [
+    ...own,
+    ...(limits?.principals ?? []),
+  ]);
   return { ...subjects, history: await readHistory(trx, seeds) };
 }
 
@@ -145,17 +159,22 @@ export function placesOf(classes: ReadonlyMap<ClassId, StoredClass>): readonly P
 function readingIn(scheme: LabelScheme, { subjects, lookup }: HeldView) {
   const known = new Map<string, Subject>();
   return (holder: Holder, cls: ClassId, at: Instant): boolean => {
-    const key = `${holder.principal} ${at}`;
+    const key = `${holder.principal} ${holder.limits?.principal} ${at}`;
     const subject = known.get(key) ?? subjectAt(subjects, holder, at);
     known.set(key, subject);
-    return verdict(scheme, { subject, lookup }, cls, at).kind === 'allow';
+    return decide({ subject, class: cls, lookup, scheme, now: at }).kind === 'allow';
   };
 }
 
-function subjectAt({ caller, history }: HeldSubjects, { principal, seeds }: Holder, at: Instant): Subject {
+function subjectAt(
+  { caller, history }: HeldSubjects,
+  { principal, seeds, limits }: Holder,
+  at: Instant,
+): Subject {
   const principals = principalsAt(history, seeds, at);
   const clearances = history.clearances.filter((clearance) => principals.has(clearance.principal));
-  return { ...caller, actor: undefined, user: { ...caller.user, principal, principals, clearances } };
+  const actor = limits && { ...limits, principals: principalsAt(history, limits.principals, at) };
+  return { ...caller, actor, user: { ...caller.user, principal, principals, clearances } };
 }
 
 function principalsAt(

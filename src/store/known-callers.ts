@@ -17,12 +17,16 @@ import type { Database } from './database.ts';
 
 const MOST_CALLERS = 1_000;
 
-/** Everything that `authorize` reads moves one of these, or is an instant that `boundary` knows of. */
+/**
+ * Everything that `authorize` reads moves one of these, or is an instant that `boundary` knows of. The watermark counts as
+ * much as the counter: the entries of a class that is interned raise no epoch, and may begin or end before the boundary
+ * that was read.
+ */
 interface TenantState {
   /** Milliseconds since 1970. */
   readonly now: number;
   readonly incarnation: string;
-  /** Of the policy: memberships, clearances, entries, accounts, ceilings, levels. */
+  /** Of the policy: principals, memberships, clearances, entries, accounts, ceilings, levels. */
   readonly counter: number;
   readonly watermark: number;
   readonly revocationEpoch: number;
@@ -49,8 +53,7 @@ export class KnownCallers {
     const key = keyOf(identity);
     const known = this.#known.get(key);
     if (state !== undefined && known !== undefined && holds(known, state)) {
-      const { now, watermark } = state;
-      return authorityOf({ ...known.caller, now, watermark }, scheme, identity);
+      return authorityOf({ ...known.caller, now: state.now }, scheme, identity);
     }
     const caller = await readCaller(database, 'retrieve', identity);
     const authority = authorityOf(caller, scheme, identity);
@@ -76,6 +79,7 @@ function holds({ caller, sources }: Known, state: TenantState): boolean {
   return (
     caller.incarnation === state.incarnation &&
     caller.counter === state.counter &&
+    caller.watermark === state.watermark &&
     caller.revocationEpoch === state.revocationEpoch &&
     sources === state.sources &&
     caller.now <= state.now &&

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
-import { type PrincipalId, principalId } from '../policy/ids.ts';
+import { classId, type PrincipalId, principalId } from '../policy/ids.ts';
+import type { ActorPart } from '../policy/subject.ts';
 import type { Validity } from '../policy/validity.ts';
 import type { Work } from './database.ts';
 import type { PrincipalRow } from './directory.ts';
@@ -116,6 +117,23 @@ export class Principals {
       this.#trx,
     );
     return rows[0];
+  }
+
+  /** Those of the principals that have a ceiling, as the acting part that it makes of them, without their groups. */
+  async limitsAmong(principals: readonly PrincipalRow[]): Promise<readonly ActorPart[]> {
+    const names = new Map(principals.map(({ id, key }) => [id, key]));
+    const { rows } = await sql<{ id: number; rank: number; compartments: string[]; containers: number[] }>`
+      select principal_id as id, rank, compartments, containers from bulkhead.actor_ceiling
+      where principal_id = any (${[...names.keys()]}::int[])`.execute(this.#trx);
+    return rows.map(({ rank, compartments, containers, ...row }) => {
+      const id = principalId(row.id);
+      const ceiling = {
+        rank,
+        compartments: new Set(compartments),
+        containers: new Set(containers.map(classId)),
+      };
+      return { principal: id, name: names.get(id) ?? '', principals: new Set([id]), ceiling };
+    });
   }
 
   /** One row. Needs `administer` on the root. @returns whether there is such an account */

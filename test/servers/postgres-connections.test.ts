@@ -74,6 +74,39 @@ describe.skipIf(programs === undefined)('Connections to a PostgreSQL server', ()
       ]);
     });
 
+    it('is not taken for committed when only its commit fails', async () => {
+      await runAs(
+        url(),
+        `create table pair (n int, unique (n) deferrable initially deferred); grant all on pair to public;
+         insert into pair values (1)`,
+      );
+      for (const context of [undefined, contextOf(7)])
+        await expect(
+          database.statement('admin', context, sql`insert into pair values (1), (2)`),
+        ).rejects.toMatchObject({ sqlState: '23505' });
+      expect(await runAs(url(), 'select n from pair')).toEqual([{ n: 1 }]);
+      expect(await database.statement('admin', undefined, whoAmI)).toEqual([
+        { role: 'bulkhead_admin', tenant: expect.toBeOneOf(['', null]) },
+      ]);
+    });
+
+    it('has its role where one before it had changed or given up the role of its own transaction', async () => {
+      for (const change of ['set local role bulkhead_audit', 'set local role none'])
+        await database.unitOfWork('admin', contextOf(7), (trx) => sql.raw(change).execute(trx));
+      expect(await database.statement('admin', undefined, whoAmI)).toEqual([
+        { role: 'bulkhead_admin', tenant: expect.toBeOneOf(['', null]) },
+      ]);
+      // one that gave up that of the connection has less from then on, not more: it may not even become another
+      await database.unitOfWork('admin', contextOf(7), (trx) => sql`reset role`.execute(trx));
+      expect(await database.statement('admin', undefined, whoAmI)).toMatchObject([{ role: 'plain' }]);
+      await expect(
+        database.statement('admin', undefined, sql`select bulkhead.begin_incarnations()`),
+      ).rejects.toMatchObject({ sqlState: '42501' });
+      expect(await database.statement('admin', undefined, whoAmI)).toMatchObject([
+        { role: 'bulkhead_admin' },
+      ]);
+    });
+
     it('of a role that the login may not take is refused', async () => {
       await runAs(url(), 'create role only_audit login; grant bulkhead_audit to only_audit');
       const audit = await openPostgres(at(url('only_audit'), { role: 'audit', poolSize: 1 }));

@@ -142,7 +142,7 @@ const OPERATIONS: readonly Operation[] = [
     // a group without members, entries or clearances is nothing that a decision could rest on
     name: 'createGroup',
     run: () => createGroup(firm.parts, root(), { principal: group('it'), displayName: 'IT' }),
-    tells: 'nobody',
+    tells: 'epoch',
     kinds: ['group.created'],
     says: { principal: group('it') },
   },

@@ -544,7 +544,8 @@ describe('a key of another tenant', () => {
 
   it('is not made by a process that writes the row itself', async () => {
     const { id: foreign } = await firm.one<{ id: number }>(
-      `with t as (insert into tenant (name) values ('third') returning id)
+      `with t as (insert into tenant (name) values ('third') returning id),
+         e as (insert into policy_epoch (tenant_id) select id from t)
        insert into principal (tenant_id, kind, key) select id, 'service', 'service:w|x' from t returning id`,
     );
     const row = { id: 'a'.repeat(16), secretHash: new Uint8Array(32), actor: undefined, name: 'x' };

@@ -113,6 +113,60 @@ describe('whoever made a key of a service does not raise what it reads above wha
     await refused(setInherits(parts, root(), { container: '/hr/payroll', inherits: true }), '/hr/payroll');
   });
 
+  describe('by a lower label, either, that brings within the limits of a key what the service could read without them', () => {
+    const limited = (limits: { level?: string; compartments?: string[]; containers?: string[] }) =>
+      createApiKey(parts, root(), { service: BOT, name: 'Bot', rights: ['read'], ...limits });
+    const INTERNAL = { level: 'internal', compartments: [] };
+    beforeEach(() => grant(parts, root(), { container: '/hr', entry: allow(BOTS) }));
+
+    it('of a container', async () => {
+      const { id, key } = await limited({ level: 'internal' });
+      await refused(setContainerLabel(parts, root(), { container: '/hr', label: INTERNAL }), '/hr');
+      expect(await readableWith(key)).toEqual([firm.documents['/open']]);
+      await revokeApiKey(parts, root(), id);
+      await setContainerLabel(parts, root(), { container: '/hr', label: INTERNAL });
+    });
+
+    it('of a document', async () => {
+      const document = firm.documents['/hr'];
+      await revoke(parts, root(), { container: '/hr', ...allow(BOTS) });
+      await setDocumentLabel(parts, root(), { document, label: { ...INTERNAL, compartments: ['payroll'] } });
+      await setDocumentAccess(parts, root(), { document, entries: [allow(BOTS)], inherits: true });
+      await setContainerLabel(parts, root(), { container: '/hr', label: PUBLIC });
+      const { key } = await limited({ compartments: [] });
+      await refused(setDocumentLabel(parts, root(), { document, label: INTERNAL }), document);
+      expect(await readableWith(key)).toEqual([firm.documents['/open']]);
+      await setDocumentLabel(parts, await secondAdmin(), { document, label: INTERNAL });
+      expect(await readableWith(key)).toContain(document);
+    });
+
+    it('with the key itself, or once a deny of the key is over', async () => {
+      await bindRole(parts, root(), { container: '/', principal: BOT, right: 'label' });
+      const { id, key } = await createApiKey(parts, root(), {
+        service: BOT,
+        name: 'Bot',
+        rights: ['read', 'label'],
+        level: 'internal',
+      });
+      const bot = { identity: await identityOf(key), requestId: 'r' };
+      await refused(setContainerLabel(parts, bot, { container: '/hr', label: INTERNAL }), '/hr');
+      const entry = { ...deny(`service:key|${id}`), validUntil: Date.now() + DAY_MS };
+      await grant(parts, root(), { container: '/hr', entry });
+      await refused(setContainerLabel(parts, root(), { container: '/hr', label: INTERNAL }), '/hr');
+    });
+
+    it('but where the key does not reach, or its maker reads as well, labels are lowered', async () => {
+      await limited({ level: 'internal', containers: ['/open'] });
+      await setContainerLabel(parts, root(), { container: '/hr', label: INTERNAL });
+      await setContainerLabel(parts, root(), { container: '/hr', label: HR });
+      await grantClearance(parts, await secondAdmin(), { principal: user('root'), ...HR });
+      await addMember(parts, await secondAdmin(), { group: group('hr'), member: user('root') });
+      await limited({ level: 'internal' });
+      await setContainerLabel(parts, root(), { container: '/hr', label: INTERNAL });
+      expect((await alerts()).filter(({ kind }) => kind !== 'alert.own_reach')).toEqual([]);
+    });
+  });
+
   it('later, when an entry, a membership or its maker’s own reading begins or ends', async () => {
     const tomorrow = Date.now() + DAY_MS;
     const { id } = await makeKey();
