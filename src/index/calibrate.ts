@@ -47,7 +47,8 @@ const LIMIT = 200;
 /** Recall is of the first ten: what people see. */
 const TOP = 10;
 const SHARES = [1, 0.1, 0.5, 0.04, 0.2, 0.01, 0.001, 0.0001];
-const LAYOUTS: readonly Layout[] = [1, 3, 10, 100, 'scattered'];
+/** Two is the shape of one folder: what is in it, and the folder itself among its siblings. */
+const LAYOUTS: readonly Layout[] = [1, 2, 4, 10, 100, 'scattered'];
 /** Filters of more ranges have never paid. */
 const MOST_RANGES = 200;
 const MODES: readonly SearchMode[] = [

@@ -38,7 +38,7 @@ export const ENOUGH_RECALL = 0.995;
 /** An index may grow this much before what was measured of it no longer holds. */
 export const GROWTH = 2;
 /** Sets in up to so many runs are judged together. */
-const RUN_BUCKETS = [1, 4, 16, 128, Number.MAX_SAFE_INTEGER];
+const RUN_BUCKETS = [1, 2, 4, 16, 128, Number.MAX_SAFE_INTEGER];
 
 /** The constants that follow from measurements of one index. Pure. */
 export function deriveConstants(measurements: readonly Measurement[]): PlanConstants {

@@ -12,8 +12,8 @@
  *
  * The graph is fast, and for a scattered part of the collection it returns a fraction of what it should without saying
  * so; therefore it is admitted only where it was measured to return what exact search returns. `calibrate.ts`
- * fits all of this to the installed index. Fitted there: sets of 0.01 to 100 % of one tenant's chunks in 1, 3, 10
- * and 100 runs of consecutive classes and in scattered ones, each in both forms. A calibration tells of a
+ * fits all of this to the installed index. Fitted there: sets of 0.01 to 100 % of one tenant's chunks in 1, 2, 4,
+ * 10 and 100 runs of consecutive classes and in scattered ones, each in both forms. A calibration tells of a
  * collection of the size it was made on; admission holds up to twice that (see `calibration.ts`).
  */
 import { runsOf } from './runs.ts';

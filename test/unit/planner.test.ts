@@ -193,12 +193,14 @@ describe('The graph is admitted', () => {
     const many = [cell(100, 3_000, 1), cell(100, 9_000, 1)];
     expect(admitted(cell(1, 500, 1), ...many)).toEqual([
       [1, 500],
+      [2, 3_000],
       [4, 3_000],
       [16, 3_000],
       [128, 3_000],
     ]);
     expect(admitted(cell(1, 500, 1), cell(10, 4_000, 0.9), cell(10, 9_500, 1), ...many)).toEqual([
       [1, 500],
+      [2, 9_500],
       [4, 9_500],
       [16, 9_500],
       [128, 9_500],

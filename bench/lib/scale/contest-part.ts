@@ -125,10 +125,15 @@ async function contest(
   }
 }
 
-/** The first search of a part of an index reads it from disk, whoever asks: that is nobody's merit or fault. */
+const WARM_UP_ROUNDS = 5;
+
+/**
+ * The first search of a part of an index reads it from disk, whoever asks, and V8 compiles for some hundred requests:
+ * neither is anybody's merit or fault.
+ */
 async function warmUp({ contestants }: Contest, questions: readonly string[]): Promise<void> {
-  console.error('Asking each question of each contestant once');
-  for (const question of questions)
+  console.error(`Asking each question of each contestant ${WARM_UP_ROUNDS} times`);
+  for (const question of Array.from({ length: WARM_UP_ROUNDS }, () => questions).flat())
     for (const [name, contestant] of contestants) if (name !== 'bare') await contestant.ask('all', question);
 }
 
@@ -147,7 +152,7 @@ receipts. (c) is LangChain.js, which fetches 40 candidates and four times as man
 most, dense search alone; "c found" is how many passages it then has. ${checks}
 "bare" makes Bulkhead's own searches again, filter and plan included, and nothing else. All are servers of the same kind
 in processes of their own, asked in turn, question by question, by one client on the same machine; milliseconds at the
-client, after each question was asked of each once. Cold: the first question of a caller of whom nothing is known yet.
+client, after each question was asked of each five times. Cold: the first question of a caller of whom nothing is known yet.
 
 ${latencyTable(callers)}
 
