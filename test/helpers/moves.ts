@@ -2,7 +2,7 @@
 import { authorize } from '../../src/store/authority.ts';
 import { Containers } from '../../src/store/containers.ts';
 import type { Database } from '../../src/store/database.ts';
-import { asSuperuser, SCHEME, type WrittenPolicy } from './policy-tables.ts';
+import { asSuperuser, isInterned, SCHEME, type WrittenPolicy } from './policy-tables.ts';
 import type { RandomPolicy } from './random-policy.ts';
 
 /** Numbers that choose a container and where it goes, among those that there are. */
@@ -31,8 +31,11 @@ export async function makeMoves(
   moves: readonly RandomMove[],
 ): Promise<RandomPolicy> {
   const classes = [...policy.classes];
-  const possible = moves.map(([a, b]) => [a % classes.length, b % classes.length] as const);
-  if (possible.length === 0) return policy;
+  const isContainer = (i: number) => !isInterned(policy, i);
+  const possible = moves
+    .map(([a, b]) => [a % classes.length, b % classes.length] as const)
+    .filter(([container, to]) => isContainer(container) && isContainer(to));
+  if (moves.length === 0) return policy;
   await nestPaths(database, written);
   await addMover(database, written);
   const identity = { tenant: written.tenant, user: 'user:w|mover', tokenGroups: [], actor: undefined };

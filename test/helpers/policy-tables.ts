@@ -194,9 +194,14 @@ export function classLookup(policy: RandomPolicy, written: WrittenPolicy): Map<C
   );
 }
 
-/** Kind, path and key: every other class that has nothing below it is one that was interned. */
-function kindOf({ classes }: RandomPolicy, i: number): string {
+/** Kind, path and key. */
+function kindOf(policy: RandomPolicy, i: number): string {
   if (i === 0) return "'container', '/', null";
+  return isInterned(policy, i) ? `'adhoc', null, 'k${i}'` : `'container', '/c${i}', null`;
+}
+
+/** Every other class that has nothing below it. */
+export function isInterned({ classes }: RandomPolicy, i: number): boolean {
   const isLeaf = classes.every(({ parent }, child) => child === 0 || parent !== i);
-  return isLeaf && i % 2 === 1 ? `'adhoc', null, 'k${i}'` : `'container', '/c${i}', null`;
+  return i % 2 === 1 && isLeaf;
 }
