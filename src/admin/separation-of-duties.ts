@@ -175,7 +175,7 @@ export function ownGains(
 }
 
 /** The user alone: an acting service only narrows, and its limits are not the user's to lean on. */
-export function verdict(scheme: LabelScheme, { subject, lookup }: PolicyView, cls: ClassId, now: Instant) {
+function verdict(scheme: LabelScheme, { subject, lookup }: PolicyView, cls: ClassId, now: Instant) {
   return decide({ subject: { ...subject, actor: undefined }, class: cls, lookup, scheme, now });
 }
 
