@@ -27,8 +27,7 @@ export interface AuthorizeParts {
 }
 
 /**
- * Stage 1: who asks, and what they may see now. One short round trip while nothing has
- * moved since the caller was read.
+ * Stage 1: who asks, and what they may see now. One short round trip while nothing has moved since the caller was read.
  * @throws BulkheadError as `authorize` of the store does; `insufficient_scope`; `authority_moved` when the epoch will
  *   not stand still
  */

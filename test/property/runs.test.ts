@@ -25,7 +25,7 @@ describe('The runs of a visible set', () => {
     );
   });
 
-  it('are nine tenths visible: so many runs have room for all of its ids and a tenth more', () => {
+  it('are one only where nine tenths of the ids from its first to its last are visible', () => {
     fc.assert(
       fc.property(someIds, (ids) => {
         const set = visible(ids);

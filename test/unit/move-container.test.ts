@@ -1,15 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { setInherits } from '../../src/admin/container-access.ts';
-import { createContainer } from '../../src/admin/containers.ts';
 import { setDocumentAccess } from '../../src/admin/document-access.ts';
-import { moveContainer } from '../../src/admin/move-container.ts';
 import { isBulkheadError } from '../../src/errors.ts';
 import { VisibleSets } from '../../src/retrieve/visible-sets.ts';
 import { authorize } from '../../src/store/authority.ts';
 import { Containers } from '../../src/store/containers.ts';
-import { Directory } from '../../src/store/directory.ts';
 import { type Company, openCompany, user } from '../helpers/company.ts';
-import { asSuperuser } from '../helpers/policy-tables.ts';
+import { movingIn } from '../helpers/moving.ts';
 import { TEST_SCHEME } from '../helpers/tenant.ts';
 import { faultsOfTree } from '../helpers/tree.ts';
 
@@ -19,32 +16,8 @@ beforeEach(async () => {
 });
 afterEach(() => firm.close());
 
-const root = () => firm.caller('root');
-const maria = () => firm.caller('maria');
-const move = (container: string, to: string, caller = root()) =>
-  moveContainer(firm.parts, caller, { container, to });
-const make = (path: string, more: Partial<Parameters<typeof createContainer>[2]> = {}) =>
-  createContainer(firm.parts, root(), {
-    path,
-    label: { level: null, compartments: [] },
-    inherits: true,
-    entries: [],
-    ...more,
-  });
-const bind = (principal: string, container: string, rights: readonly string[]) =>
-  Directory.as(firm.database, firm.admin.context).bindRight(
-    rights.map((right) => ({ principal, container, right })),
-  );
+const { root, maria, move, make, bind, rows, parentsByPath } = movingIn(() => firm);
 const ALL = ['administer', 'grant', 'label'];
-const rows = <T>(statement: string) => asSuperuser<T>(firm.database, statement);
-const parentsByPath = async () =>
-  new Map(
-    (
-      await rows<{ path: string; parent: string }>(
-        'select c.path, p.path as parent from access_class c join access_class p on p.id = c.parent_id',
-      )
-    ).map(({ path, parent }) => [path, parent]),
-  );
 
 async function refusal(attempt: Promise<unknown>) {
   try {

@@ -3,14 +3,11 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createApiKey } from '../../src/admin/api-keys.ts';
 import { bindRole, grantClearance } from '../../src/admin/clearances.ts';
 import { grant, revoke, setContainerLabel, setInherits } from '../../src/admin/container-access.ts';
-import { createContainer } from '../../src/admin/containers.ts';
 import { addMember } from '../../src/admin/memberships.ts';
-import { moveContainer } from '../../src/admin/move-container.ts';
 import { createGroup, createService } from '../../src/admin/principals.ts';
 import { newApiKey } from '../../src/identity/api-key-form.ts';
-import { Directory } from '../../src/store/directory.ts';
 import { type Company, group, openCompany, service, user } from '../helpers/company.ts';
-import { asSuperuser } from '../helpers/policy-tables.ts';
+import { movingIn } from '../helpers/moving.ts';
 
 let firm: Company;
 beforeEach(async () => {
@@ -18,32 +15,8 @@ beforeEach(async () => {
 });
 afterEach(() => firm.close());
 
-const root = () => firm.caller('root');
-const maria = () => firm.caller('maria');
-const move = (container: string, to: string, caller = root()) =>
-  moveContainer(firm.parts, caller, { container, to });
-const make = (path: string, more: Partial<Parameters<typeof createContainer>[2]> = {}) =>
-  createContainer(firm.parts, root(), {
-    path,
-    label: { level: null, compartments: [] },
-    inherits: true,
-    entries: [],
-    ...more,
-  });
-const bind = (principal: string, container: string, rights: readonly string[]) =>
-  Directory.as(firm.database, firm.admin.context).bindRight(
-    rights.map((right) => ({ principal, container, right })),
-  );
+const { root, maria, move, make, bind, rows, parentsByPath } = movingIn(() => firm);
 const ALL = ['administer', 'grant', 'label'];
-const rows = <T>(statement: string) => asSuperuser<T>(firm.database, statement);
-const parentsByPath = async () =>
-  new Map(
-    (
-      await rows<{ path: string; parent: string }>(
-        'select c.path, p.path as parent from access_class c join access_class p on p.id = c.parent_id',
-      )
-    ).map(({ path, parent }) => [path, parent]),
-  );
 
 describe('nobody raises their own rights by a move: refused, recorded and alerted', () => {
   const raised = async (attempt: () => Promise<unknown>, rule: string, target: string) => {
