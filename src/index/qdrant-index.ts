@@ -51,6 +51,8 @@ export class QdrantIndex implements VectorIndex, Calibratable {
   readonly #setting: QdrantSetting;
   readonly #space: EmbeddingSpace;
   readonly #only: string | undefined;
+  /** Searches that are under way. */
+  #underWay = 0;
   readonly #send = (body: string) => this.#read('points/query/batch', body);
 
   /** @param only one generation, which is not yet the current one; absent = the model's current one */
@@ -69,13 +71,13 @@ export class QdrantIndex implements VectorIndex, Calibratable {
     const plan = planFor(known, this.#setting.calibration());
     const queries = [this.#denseQuery(known, plan)];
     if (weights !== undefined) queries.push(sparseQuery(known, plan, weights.factors));
-    const [dense = [], sparse = []] = await bestHits(this.#send, queries, request.limit);
+    const [dense = [], sparse = []] = await this.#bestOf(queries, request.limit);
     return { dense: isShort(plan, dense.length, known) ? await this.#searchExactly(known) : dense, sparse };
   }
 
   async searchAs(request: SearchRequest, plan: SearchPlan): Promise<readonly Hit[]> {
     await this.#check(request);
-    const [hits = []] = await bestHits(this.#send, [this.#denseQuery(request, plan)], request.limit);
+    const [hits = []] = await this.#bestOf([this.#denseQuery(request, plan)], request.limit);
     return hits;
   }
 
@@ -201,8 +203,19 @@ export class QdrantIndex implements VectorIndex, Calibratable {
 
   async #searchExactly(request: SearchRequest): Promise<readonly Hit[]> {
     const plan = planFor({ ...request, exact: true }, this.#setting.calibration());
-    const [hits = []] = await bestHits(this.#send, [this.#denseQuery(request, plan)], request.limit);
+    const [hits = []] = await this.#bestOf([this.#denseQuery(request, plan)], request.limit);
     return hits;
+  }
+
+  /** A search that is alone has a core to spare for its second query; among others, a second call only costs more. */
+  async #bestOf(queries: readonly Query[], limit: number): Promise<readonly (readonly Hit[])[]> {
+    const sending = this.#underWay === 0 ? 'apart' : 'together';
+    this.#underWay += 1;
+    try {
+      return await bestHits(this.#send, queries, limit, sending);
+    } finally {
+      this.#underWay -= 1;
+    }
   }
 
   #read(path: string, body: unknown): Promise<unknown> {

@@ -46,16 +46,20 @@ export function sparseQuery(request: SearchRequest, plan: SearchPlan, factors: r
   };
 }
 
+/** Qdrant answers the queries of one call one after another: apart, they take as long as the slowest of them. */
+export type Sending = 'together' | 'apart';
+
 /**
- * The best hits of each query, equal scores by chunk id: one call for all of them, and more only where equal
- * scores reach over the limit and fewer than `fewest` hits are above them.
+ * The best hits of each query, equal scores by chunk id: one call for all of them, or one for each, and more only
+ * where equal scores reach over the limit and fewer than `fewest` hits are above them.
  */
 export async function bestHits(
   send: Send,
   queries: readonly Query[],
   limit: number,
+  sending: Sending,
 ): Promise<readonly (readonly Hit[])[]> {
-  const lists = await batch(send, queries, limit + 1);
+  const lists = await firstHits(send, queries, limit + 1, sending);
   return Promise.all(
     queries.map((query, at) => {
       const list = lists[at] ?? [];
@@ -64,6 +68,16 @@ export async function bestHits(
       return isEnough ? inOrder(above) : settleTies(send, query, list, limit);
     }),
   );
+}
+
+async function firstHits(
+  send: Send,
+  queries: readonly Query[],
+  limit: number,
+  sending: Sending,
+): Promise<readonly (readonly Hit[])[]> {
+  if (sending === 'together') return batch(send, queries, limit);
+  return (await Promise.all(queries.map((query) => batch(send, [query], limit)))).flat(1);
 }
 
 /** What is surely among the best: where equal scores reach over the limit, which of them come back is chance. */

@@ -17,9 +17,12 @@ const SECRET = 'a secret of the filter';
 let running: { server: Server; port: number } | undefined;
 let lie: Lie = () => undefined;
 let asked: string[] = [];
+/** How many queries each search call held. */
+let queries: number[] = [];
 afterEach(() => {
   lie = () => undefined;
   asked = [];
+  queries = [];
   running?.server.closeAllConnections();
   running?.server.close();
   running = undefined;
@@ -57,7 +60,12 @@ async function start(host = '127.0.0.1'): Promise<string> {
   const server = createServer((request, response) => {
     const path = request.url ?? '';
     asked.push(`${request.method} ${path}`);
-    request.resume().on('end', () => {
+    let body = '';
+    request.on('data', (part: Buffer) => {
+      body += part.toString('utf8');
+    });
+    request.on('end', () => {
+      if (path.includes('/query/batch')) queries.push(JSON.parse(body).searches.length);
       if (lie(path, response) === true) return;
       say(response, 200, soundAnswer(path));
     });
@@ -181,6 +189,28 @@ describe('a search of a Qdrant that fails', () => {
     lie = (path, response) => (path.includes('/query/') ? say(response, 503, '') : undefined);
     await failureOf(index.search(QUESTION));
     expect(searches()).toBe(5);
+  });
+
+  it('sends its two queries apart while it is alone, and together among others', async () => {
+    const index = await openIndex();
+    const empty: Lie = (path, response) =>
+      path.includes('/query/batch')
+        ? say(response, 200, { result: Array.from({ length: queries.at(-1) ?? 0 }, () => ({ points: [] })) })
+        : path.includes('/points/') && say(response, 200, { result: { count: 0, points: [] } });
+    lie = empty;
+    const both = requestOf({ terms: [7] });
+    await index.search(both);
+    expect(queries).toEqual([1, 1]);
+    queries = [];
+    await Promise.all([index.search(both), index.search(both), index.search(both)]);
+    expect([...queries].sort()).toEqual([1, 1, 2, 2]);
+    queries = [];
+    lie = (path, response) => (path.includes('/query/') ? say(response, 400, SECRET) : undefined);
+    await failureOf(index.search(both));
+    lie = empty;
+    queries = [];
+    await index.search(both);
+    expect(queries).toEqual([1, 1]);
   });
 
   it('is not made any more after five failures in a row, and again after a pause', async () => {
