@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import type { MiddlewareHandler } from 'hono';
+import type { Context, MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { BulkheadError } from '../errors.ts';
 
@@ -12,13 +12,29 @@ export const DOCUMENT_BYTES = 20 * MEGABYTE;
  * parsed, one that is not UTF-8: decoders would repair it silently.
  */
 export function jsonBodyUpTo(maxBytes: number): MiddlewareHandler[] {
-  const limit = bodyLimit({
+  const tooLarge = () =>
+    new BulkheadError('payload_too_large', `The body may be ${maxBytes / MEGABYTE} MB at most.`);
+  const counted = bodyLimit({
     maxSize: maxBytes,
     onError: () => {
-      throw new BulkheadError('payload_too_large', `The body may be ${maxBytes / MEGABYTE} MB at most.`);
+      throw tooLarge();
     },
   });
+  const limit: MiddlewareHandler = async (c, next) => {
+    const declared = declaredLength(c);
+    if (declared === undefined) return counted(c, next);
+    if (!(declared <= maxBytes)) throw tooLarge();
+    return next();
+  };
   return [limit, requireUtf8];
+}
+
+/** The server lets no more through than was declared. Looking at the body itself would make a stream of it first. */
+function declaredLength({ req }: Context): number | undefined {
+  const declared = req.header('content-length');
+  return declared === undefined || req.header('transfer-encoding') !== undefined
+    ? undefined
+    : Number(declared);
 }
 
 const requireUtf8: MiddlewareHandler = async (c, next) => {

@@ -30,9 +30,11 @@ export function observeRequests({
     c.set('requestId', requestId);
     await next();
     await noteRefusal(c, refusals);
-    c.header('x-request-id', c.get('givenRequestId') ?? requestId);
-    if (leavesBodyUnread(c)) c.header('connection', 'close');
-    if (!c.res.headers.has('cache-control')) c.header('cache-control', 'no-store');
+    // set on the answer that is there: `c.header` makes another one, whose body is a stream
+    const { headers } = c.res;
+    headers.set('x-request-id', c.get('givenRequestId') ?? requestId);
+    if (leavesBodyUnread(c)) headers.set('connection', 'close');
+    if (!headers.has('cache-control')) headers.set('cache-control', 'no-store');
     const observed = {
       route: routeOf(c),
       status: c.res.status,
