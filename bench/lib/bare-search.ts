@@ -1,12 +1,12 @@
 /** The yardstick: the same exact hybrid search as one statement that asks nobody's permission. */
 import { type RawBuilder, sql } from 'kysely';
-import type { Prepared } from '../../src/retrieve/stages.ts';
+import type { EmbeddedQuestion } from './embedded-question.ts';
 
 /**
  * The two lists of `bulkhead.search_chunks`, over everything there is in the one collection of the one tenant. The
  * keys that lead its index to the postings are named; nothing else is asked.
  */
-export function bareSearch({ vector, terms }: Prepared, limit: number): RawBuilder<unknown> {
+export function bareSearch({ vector, terms }: EmbeddedQuestion, limit: number): RawBuilder<unknown> {
   const embedding = `[${vector.join(',')}]`;
   return sql`
     with nearest as materialized (

@@ -10,7 +10,7 @@ import { profileOf } from '../../src/identity/issuer-presets.ts';
 import { MemoryReplayStore } from '../../src/identity/replay-store.ts';
 import { createTokenVerifier } from '../../src/identity/verify-token.ts';
 import { authorizeQuery } from '../../src/retrieve/1-authorize.ts';
-import { prepareQuery } from '../../src/retrieve/2-prepare.ts';
+import { embeddedQuestion } from './embedded-question.ts';
 import { type Percentiles, percentiles } from './query-times.ts';
 import { TENANT } from './spine-folder.ts';
 import { startIssuer } from './token-issuer.ts';
@@ -51,7 +51,7 @@ async function timeBoth(
       await authenticator.authenticate({ scheme: 'Bearer', token, method: 'POST', url, address: undefined }),
     );
   const authorize = async () => authorizeQuery(core.retrieve, await authenticate(), {});
-  const prepare = (question: string) => prepareQuery(core.embedder, question);
+  const prepare = (question: string) => embeddedQuestion(core.embedder, question);
   await authorize();
   const times = { embedding: [], both: [], authenticate: [], authorize: [] } as Record<
     keyof IdentityCost,

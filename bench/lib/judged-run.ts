@@ -4,12 +4,11 @@ import type { Core } from '../../src/assembly/core.ts';
 import { BulkheadError } from '../../src/errors.ts';
 import type { SearchResult } from '../../src/index/vector-index.ts';
 import { authorizeQuery } from '../../src/retrieve/1-authorize.ts';
-import { prepareQuery } from '../../src/retrieve/2-prepare.ts';
 import { fuse } from '../../src/retrieve/3-search.ts';
 import { retrieve } from '../../src/retrieve/retrieve.ts';
-import type { Prepared } from '../../src/retrieve/stages.ts';
 import type { Collection } from './collections.ts';
 import type { Dealing, ReaderName } from './dealing.ts';
+import { type EmbeddedQuestion, embeddedQuestion } from './embedded-question.ts';
 import { dealingOf } from './judged-folder.ts';
 import { mean, overlap } from './measures.ts';
 import { METHODS, type Score, score } from './methods.ts';
@@ -26,7 +25,7 @@ export interface JudgedCollection {
   readonly dealing: Dealing;
   readonly oracle: Oracle;
   /** By position of the question. */
-  readonly prepared: readonly Prepared[];
+  readonly prepared: readonly EmbeddedQuestion[];
   readonly mayRead: (reader: ReaderName, externalId: string) => boolean;
 }
 
@@ -42,8 +41,8 @@ export interface ReaderReport {
 export async function openJudged(core: Core, collection: Collection): Promise<JudgedCollection> {
   const dealing = dealingOf(collection);
   const positions = new Map(collection.documents.map(({ id }, i) => [id, i]));
-  const prepared: Prepared[] = [];
-  for (const { text } of collection.questions) prepared.push(await prepareQuery(core.embedder, text));
+  const prepared: EmbeddedQuestion[] = [];
+  for (const { text } of collection.questions) prepared.push(await embeddedQuestion(core.embedder, text));
   return {
     core,
     collection,

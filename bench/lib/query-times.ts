@@ -2,7 +2,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Core } from '../../src/assembly/core.ts';
 import { authorizeQuery } from '../../src/retrieve/1-authorize.ts';
-import { prepareQuery } from '../../src/retrieve/2-prepare.ts';
 import { search } from '../../src/retrieve/3-search.ts';
 import { releaseWithReceipt } from '../../src/retrieve/6-release.ts';
 import { composeAnswer, guardedDocuments, receiptOf } from '../../src/retrieve/answer.ts';
@@ -11,6 +10,7 @@ import { retrieve } from '../../src/retrieve/retrieve.ts';
 import type { RetrieveRequest } from '../../src/retrieve/stages.ts';
 import { bareSearch } from './bare-search.ts';
 import type { ReaderName } from './dealing.ts';
+import { embeddedQuestion } from './embedded-question.ts';
 import { percentile } from './measures.ts';
 import { TENANT } from './spine-folder.ts';
 import { asSuperuser } from './superuser.ts';
@@ -81,7 +81,7 @@ export function timeRetrieve(core: Core, reader: ReaderName, question: string): 
 }
 
 async function timeBareSearch(core: Core, question: string): Promise<number> {
-  const statement = bareSearch(await prepareQuery(core.embedder, question), DEPTH);
+  const statement = bareSearch(await embeddedQuestion(core.embedder, question), DEPTH);
   return asSuperuser(core.database, (query) => timed(() => query(statement)));
 }
 
@@ -100,7 +100,7 @@ async function timeStages(
   const request = requestFor(question);
   const identity = identityOf(TENANT, reader);
   const authorized = await stage('authorize', () => authorizeQuery(parts, identity, request.filters));
-  const prepared = await stage('embed', () => prepareQuery(parts.embedder, question));
+  const prepared = await stage('embed', () => embeddedQuestion(parts.embedder, question));
   const searched = await stage('search', () => search(parts.index, authorized, prepared));
   const judged = await stage('hydrate and decide', () =>
     judgeBest(parts.database, parts.scheme, authorized, searched, request.limit),

@@ -23,7 +23,7 @@ import type {
   EmbeddingSpace,
   IndexedPoint,
   IndexPoint,
-  SearchRequest,
+  PendingSearchRequest,
   SearchResult,
   VectorIndex,
 } from './vector-index.ts';
@@ -46,8 +46,9 @@ export class PgvectorIndex implements VectorIndex {
     this.#space = space;
   }
 
-  async search(request: SearchRequest): Promise<SearchResult> {
-    const { tenant, dense, limit } = request;
+  async search(request: PendingSearchRequest): Promise<SearchResult> {
+    const { tenant, limit } = request;
+    const dense = await request.dense;
     this.#requireDimension(dense);
     const [found] = await this.#ask<{ hits: string | null }>(
       tenant,

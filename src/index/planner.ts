@@ -17,7 +17,7 @@
  * collection of the size it was made on; admission holds up to twice that (see `calibration.ts`).
  */
 import { runsOf } from './runs.ts';
-import type { SearchRequest } from './vector-index.ts';
+import type { SearchTarget } from './vector-index.ts';
 
 /** What is known of a caller's visible part before it is searched. */
 export interface VisibleShape {
@@ -126,7 +126,7 @@ export function planSearch(
  * The plan of one search. A filter on documents makes it exact: what that leaves of the visible part has not been
  * counted, and an exact search of it costs no more than the documents hold.
  */
-export function planFor(request: SearchRequest, calibration: PlanConstants | undefined): SearchPlan {
+export function planFor(request: SearchTarget, calibration: PlanConstants | undefined): SearchPlan {
   const { visible, visibleChunks, documents, limit } = request;
   const shape = {
     ranges: visible.ranges.length,
@@ -144,7 +144,7 @@ export function planFor(request: SearchRequest, calibration: PlanConstants | und
  * Whether a search through the graph came back with less than is there, as far as was counted. It is then made
  * again, exactly.
  */
-export function isShort(plan: SearchPlan, found: number, request: SearchRequest): boolean {
+export function isShort(plan: SearchPlan, found: number, request: SearchTarget): boolean {
   if (plan.mode.kind === 'exact') return false;
   return found < Math.min(request.limit, request.visibleChunks ?? Number.POSITIVE_INFINITY);
 }

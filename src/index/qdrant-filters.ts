@@ -4,7 +4,7 @@ import { BulkheadError } from '../errors.ts';
 import type { ChunkId, DocumentId, TenantId } from '../policy/ids.ts';
 import { classesIn, type VisibilityFilter } from '../policy/visibility-filter.ts';
 import type { FilterForm } from './planner.ts';
-import type { SearchRequest, VisibleClasses } from './vector-index.ts';
+import type { SearchTarget, VisibleClasses } from './vector-index.ts';
 
 type Filter = Schemas['Filter'];
 type Condition = Schemas['FieldCondition'] | Filter;
@@ -29,7 +29,7 @@ export function visibleFilter(tenant: TenantId, visible: VisibleClasses): { must
  * What a search may touch, in JSON.
  * @throws BulkheadError as `requireClasses` does
  */
-export function searchFilterText(request: SearchRequest, form: FilterForm): string {
+export function searchFilterText(request: SearchTarget, form: FilterForm): string {
   const { tenant, visible, span, documents } = request;
   requireClasses(visible);
   const most = form === 'ranges' ? visible.ranges.length : FEW_RANGES;

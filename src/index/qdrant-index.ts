@@ -29,8 +29,10 @@ import type {
   Hit,
   IndexedPoint,
   IndexPoint,
+  PendingSearchRequest,
   SearchRequest,
   SearchResult,
+  SearchTarget,
   VectorIndex,
 } from './vector-index.ts';
 
@@ -62,16 +64,18 @@ export class QdrantIndex implements VectorIndex, Calibratable {
     this.#only = only;
   }
 
-  async search(request: SearchRequest): Promise<SearchResult> {
+  async search(request: PendingSearchRequest): Promise<SearchResult> {
     const { tenant, visible, terms } = request;
     await this.#check(request);
     if (request.documents?.length === 0) return NOTHING_FOUND;
     const weights = terms.length === 0 ? undefined : await this.#setting.weights.of(tenant, visible, terms);
     const known = { ...request, visibleChunks: request.visibleChunks ?? weights?.chunks };
     const plan = planFor(known, this.#setting.calibration());
-    const queries = [this.#denseQuery(known, plan)];
-    if (weights !== undefined) queries.push(sparseQuery(known, plan, weights.factors));
-    const [dense = [], sparse = []] = await this.#bestOf(queries, request.limit);
+    const words = weights === undefined ? [] : [sparseQuery(known, plan, weights.factors)];
+    const [dense = [], sparse = []] = await this.#bestOf(
+      [this.#denseQuery(known, plan), ...words],
+      request.limit,
+    );
     return { dense: isShort(plan, dense.length, known) ? await this.#searchExactly(known) : dense, sparse };
   }
 
@@ -178,9 +182,8 @@ export class QdrantIndex implements VectorIndex, Calibratable {
   }
 
   /** @throws BulkheadError `internal` for a request that no caller should make, else as `search` does */
-  async #check({ visible, dense, limit }: SearchRequest): Promise<void> {
+  async #check({ visible, limit }: SearchTarget): Promise<void> {
     requireClasses(visible);
-    this.#requireDimension(dense);
     if (!Number.isSafeInteger(limit) || limit < 1)
       throw new BulkheadError('internal', 'A search needs a limit of at least 1.');
     if (this.#only !== undefined) await this.#requireLive();
@@ -197,18 +200,23 @@ export class QdrantIndex implements VectorIndex, Calibratable {
       throw new BulkheadError('model_changed', 'The live index belongs to another embedding model.');
   }
 
-  #denseQuery(request: SearchRequest, plan: SearchPlan): Query {
-    return denseQuery(request, plan, this.#space.fingerprint, this.#setting.quantization);
+  async #denseQuery(request: PendingSearchRequest, plan: SearchPlan): Promise<Query> {
+    const dense = await request.dense;
+    this.#requireDimension(dense);
+    return denseQuery(request, dense, plan, this.#space.fingerprint, this.#setting.quantization);
   }
 
-  async #searchExactly(request: SearchRequest): Promise<readonly Hit[]> {
+  async #searchExactly(request: PendingSearchRequest): Promise<readonly Hit[]> {
     const plan = planFor({ ...request, exact: true }, this.#setting.calibration());
     const [hits = []] = await this.#bestOf([this.#denseQuery(request, plan)], request.limit);
     return hits;
   }
 
   /** A search that is alone has a core to spare for its second query; among others, a second call only costs more. */
-  async #bestOf(queries: readonly Query[], limit: number): Promise<readonly (readonly Hit[])[]> {
+  async #bestOf(
+    queries: readonly (Query | Promise<Query>)[],
+    limit: number,
+  ): Promise<readonly (readonly Hit[])[]> {
     const sending = this.#underWay === 0 ? 'apart' : 'together';
     this.#underWay += 1;
     try {

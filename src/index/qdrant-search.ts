@@ -6,7 +6,7 @@ import { searchFilterText } from './qdrant-filters.ts';
 import type { Quantization } from './qdrant-layout.ts';
 import { denseName, TERMS } from './qdrant-names.ts';
 import { pointsOf, toHit, unsigned } from './qdrant-points.ts';
-import type { Hit, SearchRequest } from './vector-index.ts';
+import type { Hit, SearchTarget } from './vector-index.ts';
 
 /** Points of equal score that are looked at to find those with the lowest ids. */
 const MOST_TIED = 4_096;
@@ -23,13 +23,14 @@ export interface Query extends Pick<Schemas['QueryRequest'], 'query' | 'using' |
 export type Send = (body: string) => Promise<unknown>;
 
 export function denseQuery(
-  request: SearchRequest,
+  request: SearchTarget,
+  dense: Float32Array,
   plan: SearchPlan,
   fingerprint: string,
   quantization: Quantization,
 ): Query {
   return {
-    query: Array.from(request.dense),
+    query: Array.from(dense),
     using: denseName(fingerprint),
     filterText: searchFilterText(request, plan.form),
     params: searchParams(plan, quantization),
@@ -37,7 +38,7 @@ export function denseQuery(
 }
 
 /** @param factors of the request's terms, one each */
-export function sparseQuery(request: SearchRequest, plan: SearchPlan, factors: readonly number[]): Query {
+export function sparseQuery(request: SearchTarget, plan: SearchPlan, factors: readonly number[]): Query {
   return {
     query: { indices: request.terms.map(unsigned), values: [...factors] },
     using: TERMS,
@@ -46,20 +47,32 @@ export function sparseQuery(request: SearchRequest, plan: SearchPlan, factors: r
   };
 }
 
-/** Qdrant answers the queries of one call one after another: apart, they take as long as the slowest of them. */
+/**
+ * Qdrant answers the queries of one call one after another, and words are there before the vector: apart, both take
+ * little longer than the slower of them.
+ */
 export type Sending = 'together' | 'apart';
 
 /**
- * The best hits of each query, equal scores by chunk id: one call for all of them, or one for each, and more only
- * where equal scores reach over the limit and fewer than `fewest` hits are above them.
+ * The best hits of each query, equal scores by chunk id: one call for all of them, or one for each as soon as it is
+ * there, and more only where equal scores reach over the limit and fewer than `fewest` hits are above them.
  */
 export async function bestHits(
   send: Send,
-  queries: readonly Query[],
+  queries: readonly (Query | Promise<Query>)[],
   limit: number,
   sending: Sending,
 ): Promise<readonly (readonly Hit[])[]> {
-  const lists = await firstHits(send, queries, limit + 1, sending);
+  if (sending === 'together') return hitsOf(send, await Promise.all(queries), limit);
+  return (await Promise.all(queries.map(async (query) => hitsOf(send, [await query], limit)))).flat(1);
+}
+
+async function hitsOf(
+  send: Send,
+  queries: readonly Query[],
+  limit: number,
+): Promise<readonly (readonly Hit[])[]> {
+  const lists = await batch(send, queries, limit + 1);
   return Promise.all(
     queries.map((query, at) => {
       const list = lists[at] ?? [];
@@ -68,16 +81,6 @@ export async function bestHits(
       return isEnough ? inOrder(above) : settleTies(send, query, list, limit);
     }),
   );
-}
-
-async function firstHits(
-  send: Send,
-  queries: readonly Query[],
-  limit: number,
-  sending: Sending,
-): Promise<readonly (readonly Hit[])[]> {
-  if (sending === 'together') return batch(send, queries, limit);
-  return (await Promise.all(queries.map((query) => batch(send, [query], limit)))).flat(1);
 }
 
 /** What is surely among the best: where equal scores reach over the limit, which of them come back is chance. */

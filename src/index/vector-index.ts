@@ -51,6 +51,14 @@ export interface SearchRequest {
   readonly exact?: boolean | undefined;
 }
 
+/** Where to search, and for which words. */
+export type SearchTarget = Omit<SearchRequest, 'dense'>;
+
+/** A search by words needs no embedding, so a search may be asked for while the question is still being embedded. */
+export interface PendingSearchRequest extends SearchTarget {
+  readonly dense: Float32Array | Promise<Float32Array>;
+}
+
 /** Nothing but these: what else is known of a chunk is asked of the database, and of `locate` where that differs. */
 export interface Hit {
   readonly chunkId: ChunkId;
@@ -72,8 +80,11 @@ export type IndexedPoint = Pick<IndexPoint, 'chunkId' | 'documentId' | 'version'
 
 /** One collection: the points of one embedding model. */
 export interface VectorIndex {
-  /** @throws BulkheadError `model_changed` if the collection is not live, `index_unavailable` if it fails */
-  search(request: SearchRequest): Promise<SearchResult>;
+  /**
+   * @throws BulkheadError `model_changed` if the collection is not live, `index_unavailable` if it fails; what the
+   *   embedding was rejected with
+   */
+  search(request: PendingSearchRequest): Promise<SearchResult>;
   /** Adds or replaces points by chunk id. */
   upsert(points: readonly IndexPoint[]): Promise<void>;
   /** Gives all points of a document another class, in every collection. */

@@ -4,12 +4,14 @@ import { queryTerms, termId } from '../index/terms.ts';
 import type { Authorized, Prepared } from './stages.ts';
 
 /**
- * Stage 2: the question as the index wants it. Runs beside stage 1 and learns nothing about the caller.
- * Nothing is cached: a cache keyed by text would tell one caller what another asked.
- * @throws BulkheadError `embedding_unavailable`
+ * Stage 2: the question as the index wants it. Runs beside stage 1, and beside the search by words, and learns nothing
+ * about the caller. Nothing is cached: a cache keyed by text would tell one caller what another asked.
+ * @returns at once; its vector is rejected with BulkheadError `embedding_unavailable`
  */
 export async function prepareQuery(embedder: Pick<Embedder, 'embedQuery'>, query: string): Promise<Prepared> {
-  const vector = await embedder.embedQuery(query);
+  const vector = embedder.embedQuery(query);
+  // whoever waits for it is told; nobody does where stage 1 has refused the caller
+  vector.catch(() => {});
   return { query, vector, terms: ascending(queryTerms(query)) };
 }
 

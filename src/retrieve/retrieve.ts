@@ -1,9 +1,9 @@
 /**
  * The way of one query:
  *
- *   1 authorize  ┐ in        2 prepare
+ *   1 authorize  ┐ in        2 prepare    words at once, the vector when it is ready
  *                ┘ parallel
- *   3 search     visible classes only; ids and scores back
+ *   3 search     visible classes only; ids and scores back; by words before the vector is ready
  *   4 hydrate    rows under row-level security
  *     judge      decide() on what was just read
  *   6 release    unseal, redact, receipt, and only then the answer

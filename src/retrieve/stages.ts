@@ -48,9 +48,10 @@ export interface Authorized {
   readonly documents: readonly DocumentId[] | undefined;
 }
 
+/** The question as the index wants it: its words, and its embedding when that is ready. */
 export interface Prepared {
   readonly query: string;
-  readonly vector: Float32Array;
+  readonly vector: Float32Array | Promise<Float32Array>;
   readonly terms: readonly number[];
 }
 

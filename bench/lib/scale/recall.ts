@@ -2,9 +2,9 @@
 
 import type { VectorIndex } from '../../../src/index/vector-index.ts';
 import { chunkId } from '../../../src/policy/ids.ts';
-import { prepareQuery } from '../../../src/retrieve/2-prepare.ts';
 import { fuse, search } from '../../../src/retrieve/3-search.ts';
 import type { Authorized, Searched } from '../../../src/retrieve/stages.ts';
+import { embeddedQuestion } from '../embedded-question.ts';
 import { mean, overlap, percentile } from '../measures.ts';
 import { table } from '../table.ts';
 import { LIMIT } from './contest.ts';
@@ -69,7 +69,7 @@ async function recallOf(
   const plans = new Set<string>();
   const found = { dense: [] as number[], fused: [] as number[], ms: [] as number[] };
   for (const [i, question] of questions.entries()) {
-    const prepared = await prepareQuery(core.embedder, question);
+    const prepared = await embeddedQuestion(core.embedder, question);
     // the first search of a visible set reads more than the others
     if (i === 0) await search(core.index, authorized, prepared);
     take();

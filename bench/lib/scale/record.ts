@@ -1,8 +1,8 @@
 /** What Bulkhead's adapter asks Qdrant for each caller and question, so that it can be asked again without Bulkhead. */
 import { writeFileSync } from 'node:fs';
-import { prepareQuery } from '../../../src/retrieve/2-prepare.ts';
 import { search } from '../../../src/retrieve/3-search.ts';
 import type { BareSearch } from '../../baselines/bare.ts';
+import { embeddedQuestion } from '../embedded-question.ts';
 import type { DataSet } from './data-set.ts';
 import { authorizedOf } from './identity.ts';
 import { openProduct } from './product.ts';
@@ -23,7 +23,7 @@ export async function recordSearches(
       const authorized = await authorizedOf(core, caller);
       for (const query of questions) {
         proxy.take();
-        await search(core.index, authorized, await prepareQuery(core.embedder, query));
+        await search(core.index, authorized, await embeddedQuestion(core.embedder, query));
         const recorded: BareSearch = { caller, query, calls: proxy.take().filter(isSearch) };
         lines.push(JSON.stringify(recorded));
       }
