@@ -282,6 +282,17 @@ export function vectorIndexContract(
         });
       }));
 
+    it('searches while the embedding is still on its way, and fails as it does', () =>
+      withIndex(async (index) => {
+        await index.upsert([point({ chunk: 1 }), point({ chunk: 2, terms: [[12, 1]] })]);
+        const at = requestOf({});
+        const late = new Promise<Float32Array>((resolve) => setImmediate(resolve, at.dense));
+        expect(await index.search({ ...at, dense: late })).toEqual(await index.search(at));
+        const failed = Promise.reject(new Error('no embedding'));
+        await expect(index.search({ ...at, dense: failed })).rejects.toThrow('no embedding');
+        expect(await index.search(at)).toEqual(await index.search(at));
+      }));
+
     it('searches the live collection only, and switches at once', () =>
       withIndex(async (before) => {
         const { collections } = opened;

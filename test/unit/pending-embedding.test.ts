@@ -1,0 +1,58 @@
+/** A search begins before the question is embedded: what becomes of it when the embedding never comes. */
+import { setImmediate } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { BulkheadError } from '../../src/errors.ts';
+import { type RetrieveParts, retrieve } from '../../src/retrieve/retrieve.ts';
+import { asSuperuser } from '../helpers/policy-tables.ts';
+import { openSpine, type Spine } from '../helpers/spine.ts';
+
+let spine: Spine;
+beforeAll(async () => {
+  spine = await openSpine();
+  await spine.add(spine.classes.open, 'Open passage.');
+});
+afterAll(() => spine.close());
+
+const ask = (embedQuery: RetrieveParts['embedder']['embedQuery'], who = spine.ann) =>
+  retrieve({ ...spine.parts, embedder: { ...spine.parts.embedder, fingerprint: 'm', embedQuery } }, who, {
+    requestId: 'r',
+    query: 'passage',
+    limit: 2,
+    filters: {},
+  });
+
+const failing = async () => {
+  throw new BulkheadError('embedding_unavailable', 'The embedding model failed.');
+};
+
+async function receipts(): Promise<number> {
+  const rows = await asSuperuser<{ n: number }>(
+    spine.database,
+    "select count(*)::int as n from bulkhead.audit_record where kind = 'release'",
+  );
+  return rows[0]?.n ?? 0;
+}
+
+describe('A question whose embedding', () => {
+  it('fails is refused with 503, and nothing of it is released or receipted', async () => {
+    const before = await receipts();
+    await expect(ask(failing)).rejects.toMatchObject({ code: 'embedding_unavailable', status: 503 });
+    expect(await receipts()).toBe(before);
+  });
+
+  it('comes late is answered as ever', async () => {
+    const late = async (query: string) => {
+      await setImmediate();
+      return spine.embedder.embedQuery(query);
+    };
+    const { content } = await ask(late);
+    expect(content.passages.map(({ text }) => text)).toEqual(['Open passage.']);
+    expect(await receipts()).toBeGreaterThan(0);
+  });
+
+  it('fails after its caller was refused is refused for the caller, and fails unheard', async () => {
+    const stranger = { ...spine.ann, user: 'user:w|nobody' };
+    await expect(ask(failing, stranger)).rejects.toMatchObject({ code: 'subject_unknown' });
+    await setImmediate();
+  });
+});
