@@ -23,7 +23,7 @@ export function jsonBodyUpTo(maxBytes: number): MiddlewareHandler[] {
   const limit: MiddlewareHandler = async (c, next) => {
     const declared = declaredLength(c);
     if (declared === undefined) return counted(c, next);
-    if (!(declared <= maxBytes)) throw tooLarge();
+    if (declared > maxBytes) throw tooLarge();
     return next();
   };
   return [limit, requireUtf8];
@@ -31,10 +31,9 @@ export function jsonBodyUpTo(maxBytes: number): MiddlewareHandler[] {
 
 /** The server lets no more through than was declared. Looking at the body itself would make a stream of it first. */
 function declaredLength({ req }: Context): number | undefined {
-  const declared = req.header('content-length');
-  return declared === undefined || req.header('transfer-encoding') !== undefined
-    ? undefined
-    : Number(declared);
+  const declared = req.header('content-length') ?? '';
+  const isPlain = /^\d+$/.test(declared) && req.header('transfer-encoding') === undefined;
+  return isPlain ? Number(declared) : undefined;
 }
 
 const requireUtf8: MiddlewareHandler = async (c, next) => {

@@ -35,9 +35,22 @@ export class QdrantCalls {
 
   /** Tried once more if the connection broke or an alias was just moved. */
   read(method: Method, path: string, body?: unknown): Promise<unknown> {
-    const seconds = Math.ceil(this.#readTimeoutMs / 1_000);
-    const limited = method === 'GET' ? path : `${path}?timeout=${seconds}`;
+    const limited = method === 'GET' ? path : this.#limited(path);
     return this.#run(this.#reads, () => this.#http.call(method, limited, body, this.#readTimeoutMs));
+  }
+
+  /**
+   * Reads that fail as one: what is tried again is all of them, and the circuit counts one outcome. Each is sent as soon
+   * as its body is there; none is under way any more when this ends.
+   */
+  async readEach(path: string, bodies: readonly (string | Promise<string>)[]): Promise<readonly unknown[]> {
+    return this.#run(this.#reads, async () => {
+      const sent = bodies.map(async (body) =>
+        this.#http.call('POST', this.#limited(path), await body, this.#readTimeoutMs),
+      );
+      await Promise.allSettled(sent);
+      return Promise.all(sent);
+    });
   }
 
   /** For idempotent writes alone: tried again, with growing pauses, while the server cannot. */
@@ -45,7 +58,12 @@ export class QdrantCalls {
     return this.#run(this.#writes, () => this.#http.call(method, path, body, this.#writeTimeoutMs));
   }
 
-  async #run(policy: IPolicy, call: () => Promise<unknown>): Promise<unknown> {
+  /** The server gives up as soon as nobody waits any more. */
+  #limited(path: string): string {
+    return `${path}?timeout=${Math.ceil(this.#readTimeoutMs / 1_000)}`;
+  }
+
+  async #run<T>(policy: IPolicy, call: () => Promise<T>): Promise<T> {
     try {
       return await policy.execute(call);
     } catch (error) {

@@ -21,7 +21,7 @@ import type { Method } from './qdrant-http.ts';
 import { type Quantization, readCollection } from './qdrant-layout.ts';
 import { denseName, type QdrantNames } from './qdrant-names.ts';
 import { LISTED_PAYLOAD, pointsOf, toIndexedPoint, toPoint } from './qdrant-points.ts';
-import { bestHits, denseQuery, type Query, sparseQuery } from './qdrant-search.ts';
+import { bestHits, denseQuery, type Query, type Send, sparseQuery } from './qdrant-search.ts';
 import { collectionNames, liveGeneration } from './qdrant-state.ts';
 import type { TermWeights } from './qdrant-term-weights.ts';
 import type {
@@ -55,7 +55,10 @@ export class QdrantIndex implements VectorIndex, Calibratable {
   readonly #only: string | undefined;
   /** Searches that are under way. */
   #underWay = 0;
-  readonly #send = (body: string) => this.#read('points/query/batch', body);
+  readonly #send: Send = (bodies) => {
+    const { calls, names } = this.#setting;
+    return calls.readEach(`/collections/${names.live}/points/query/batch`, bodies);
+  };
 
   /** @param only one generation, which is not yet the current one; absent = the model's current one */
   constructor(setting: QdrantSetting, space: EmbeddingSpace, only?: string) {
@@ -66,6 +69,8 @@ export class QdrantIndex implements VectorIndex, Calibratable {
 
   async search(request: PendingSearchRequest): Promise<SearchResult> {
     const { tenant, visible, terms } = request;
+    // it may be rejected before it is waited for, or where it never is
+    if (request.dense instanceof Promise) request.dense.catch(() => {});
     await this.#check(request);
     if (request.documents?.length === 0) return NOTHING_FOUND;
     const weights = terms.length === 0 ? undefined : await this.#setting.weights.of(tenant, visible, terms);

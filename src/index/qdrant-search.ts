@@ -19,8 +19,8 @@ export interface Query extends Pick<Schemas['QueryRequest'], 'query' | 'using' |
   readonly fewest?: number | undefined;
 }
 
-/** Sends a body in JSON to `points/query/batch` of the collection that is searched. */
-export type Send = (body: string) => Promise<unknown>;
+/** Sends bodies in JSON to `points/query/batch` of the collection that is searched, each as soon as it is there. */
+export type Send = (bodies: readonly (string | Promise<string>)[]) => Promise<readonly unknown[]>;
 
 export function denseQuery(
   request: SearchTarget,
@@ -59,20 +59,12 @@ export type Sending = 'together' | 'apart';
  */
 export async function bestHits(
   send: Send,
-  queries: readonly (Query | Promise<Query>)[],
+  pending: readonly (Query | Promise<Query>)[],
   limit: number,
   sending: Sending,
 ): Promise<readonly (readonly Hit[])[]> {
-  if (sending === 'together') return hitsOf(send, await Promise.all(queries), limit);
-  return (await Promise.all(queries.map(async (query) => hitsOf(send, [await query], limit)))).flat(1);
-}
-
-async function hitsOf(
-  send: Send,
-  queries: readonly Query[],
-  limit: number,
-): Promise<readonly (readonly Hit[])[]> {
-  const lists = await batch(send, queries, limit + 1);
+  const lists = await firstHits(send, pending, limit + 1, sending);
+  const queries = await Promise.all(pending);
   return Promise.all(
     queries.map((query, at) => {
       const list = lists[at] ?? [];
@@ -81,6 +73,24 @@ async function hitsOf(
       return isEnough ? inOrder(above) : settleTies(send, query, list, limit);
     }),
   );
+}
+
+async function firstHits(
+  send: Send,
+  pending: readonly (Query | Promise<Query>)[],
+  limit: number,
+  sending: Sending,
+): Promise<readonly (readonly Hit[])[]> {
+  const calls = sending === 'together' ? [pending] : pending.map((query) => [query]);
+  const bodies = calls.map(async (queries) => batchText(await Promise.all(queries), limit));
+  // one that is rejected is not waited for where nothing is sent any more
+  for (const body of bodies) body.catch(() => {});
+  const answers = await send(bodies).catch(async (error: unknown) => {
+    // a query that was never there says itself why
+    await Promise.all(pending);
+    throw error;
+  });
+  return calls.flatMap((queries, at) => listsOf(answers[at], queries.length));
 }
 
 /** What is surely among the best: where equal scores reach over the limit, which of them come back is chance. */
@@ -100,7 +110,7 @@ async function settleTies(
   let hits = first;
   for (let depth = limit + 1; depth < deepest && hits.length >= depth && isTied(hits, limit); ) {
     depth = Math.min(4 * depth, deepest);
-    hits = (await batch(send, [query], depth))[0] ?? [];
+    hits = (await firstHits(send, [query], depth, 'together'))[0] ?? [];
   }
   return inOrder(hits).slice(0, limit);
 }
@@ -109,13 +119,12 @@ function inOrder(hits: readonly Hit[]): readonly Hit[] {
   return [...hits].sort((a, b) => b.score - a.score || a.chunkId - b.chunkId);
 }
 
-async function batch(
-  send: Send,
-  queries: readonly Query[],
-  limit: number,
-): Promise<readonly (readonly Hit[])[]> {
-  const answer = await send(`{"searches":[${queries.map((query) => searchText(query, limit)).join()}]}`);
-  if (!Array.isArray(answer) || answer.length !== queries.length) throw garbledAnswer();
+function batchText(queries: readonly Query[], limit: number): string {
+  return `{"searches":[${queries.map((query) => searchText(query, limit)).join()}]}`;
+}
+
+function listsOf(answer: unknown, queries: number): readonly (readonly Hit[])[] {
+  if (!Array.isArray(answer) || answer.length !== queries) throw garbledAnswer();
   return answer.map((list: unknown) => pointsOf(list).map(toHit));
 }
 

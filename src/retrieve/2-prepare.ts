@@ -4,15 +4,28 @@ import { queryTerms, termId } from '../index/terms.ts';
 import type { Authorized, Prepared } from './stages.ts';
 
 /**
- * Stage 2: the question as the index wants it. Runs beside stage 1, and beside the search by words, and learns nothing
- * about the caller. Nothing is cached: a cache keyed by text would tell one caller what another asked.
- * @returns at once; its vector is rejected with BulkheadError `embedding_unavailable`
+ * Stage 2: the question as the index wants it. Runs beside stage 1, and where the index can search by words alone beside
+ * that too, and learns nothing about the caller. Nothing is cached: a cache keyed by text would tell one caller what
+ * another asked.
+ * @returns at once; its vector is rejected with BulkheadError `embedding_unavailable`, or `invalid_request` for a blank
  */
 export async function prepareQuery(embedder: Pick<Embedder, 'embedQuery'>, query: string): Promise<Prepared> {
   const vector = embedder.embedQuery(query);
   // whoever waits for it is told; nobody does where stage 1 has refused the caller
   vector.catch(() => {});
   return { query, vector, terms: ascending(queryTerms(query)) };
+}
+
+/**
+ * Work that goes on while the question is being embedded, and ends no sooner: callers whose searches fail or find nothing
+ * at once would set more embedding going than they wait for.
+ * @throws what the work throws; else what the embedding was rejected with
+ */
+export async function whileEmbedding<T>({ vector }: Prepared, work: () => Promise<T>): Promise<T> {
+  const [done, embedded] = await Promise.allSettled([work(), vector]);
+  if (done.status === 'rejected') throw done.reason;
+  if (embedded.status === 'rejected') throw embedded.reason;
+  return done.value;
 }
 
 /**

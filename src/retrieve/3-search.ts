@@ -11,7 +11,7 @@ const NOTHING_FOUND: Searched = { lists: { dense: [], sparse: [] }, candidates: 
 /**
  * Stage 3: one call to the index, which sees visible classes only and returns ids and scores. Nothing visible
  * means that no search is made.
- * @throws BulkheadError `index_unavailable`
+ * @throws BulkheadError `index_unavailable`, `model_changed`; what the embedding was rejected with
  */
 export async function search(
   index: VectorIndex,

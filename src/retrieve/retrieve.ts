@@ -3,7 +3,7 @@
  *
  *   1 authorize  ┐ in        2 prepare    words at once, the vector when it is ready
  *                ┘ parallel
- *   3 search     visible classes only; ids and scores back; by words before the vector is ready
+ *   3 search     visible classes only; ids and scores back; where it can, by words before the vector is ready
  *   4 hydrate    rows under row-level security
  *     judge      decide() on what was just read
  *   6 release    unseal, redact, receipt, and only then the answer
@@ -15,7 +15,7 @@ import type { VectorIndex } from '../index/vector-index.ts';
 import type { CallerIdentity } from '../store/authority.ts';
 import { untilSettled } from '../store/until-settled.ts';
 import { type AuthorizeParts, authorizeQuery } from './1-authorize.ts';
-import { prepareQuery, withHashedTerms } from './2-prepare.ts';
+import { prepareQuery, whileEmbedding, withHashedTerms } from './2-prepare.ts';
 import { search } from './3-search.ts';
 import { type Released, releaseWithReceipt } from './6-release.ts';
 import { type Answer, composeAnswer, guardedDocuments, receiptOf } from './answer.ts';
@@ -58,8 +58,10 @@ async function tryOnce(
     authorizeQuery(parts, identity, request.filters),
     prepareQuery(parts.embedder, request.query),
   ]);
-  const hashed = await withHashedTerms(parts.sealer, authorized, prepared);
-  const searched = await search(parts.index, authorized, hashed);
+  const { hashed, searched } = await whileEmbedding(prepared, async () => {
+    const hashed = await withHashedTerms(parts.sealer, authorized, prepared);
+    return { hashed, searched: await search(parts.index, authorized, hashed) };
+  });
   const judged = await judgeBest(parts.database, parts.scheme, authorized, searched, request.limit);
   parts.drift.watch(authorized, judged, () => search(parts.index, authorized, hashed));
   const { tenant } = authorized.authority.subject;

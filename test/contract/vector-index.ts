@@ -284,8 +284,10 @@ export function vectorIndexContract(
 
     it('searches while the embedding is still on its way, and fails as it does', () =>
       withIndex(async (index) => {
-        await index.upsert([point({ chunk: 1 }), point({ chunk: 2, terms: [[12, 1]] })]);
         const at = requestOf({});
+        const never = Promise.reject(new Error('no embedding'));
+        await expect(index.search({ ...at, dense: never })).rejects.toThrow('no embedding');
+        await index.upsert([point({ chunk: 1 }), point({ chunk: 2, terms: [[12, 1]] })]);
         const late = new Promise<Float32Array>((resolve) => setImmediate(resolve, at.dense));
         expect(await index.search({ ...at, dense: late })).toEqual(await index.search(at));
         const failed = Promise.reject(new Error('no embedding'));

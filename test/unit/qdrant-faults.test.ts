@@ -1,5 +1,6 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setImmediate } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { openQdrant, type QdrantOptions } from '../../src/index/qdrant-collections.ts';
 import type { QdrantIndex } from '../../src/index/qdrant-index.ts';
@@ -8,7 +9,7 @@ import { chunkId, classId } from '../../src/policy/ids.ts';
 import { DIMENSION, docId, MEADOW, point, requestOf } from '../helpers/vector-index.ts';
 
 /** What a server that lies says to one request; `undefined` = what a sound one says. */
-type Lie = (path: string, response: ServerResponse) => boolean | undefined;
+type Lie = (path: string, response: ServerResponse, body: string) => boolean | undefined;
 
 const SPACE = { fingerprint: 'a-model', dimension: DIMENSION };
 const NAME = /collections\/(bulkhead-[0-9a-f]{16})/;
@@ -66,7 +67,7 @@ async function start(host = '127.0.0.1'): Promise<string> {
     });
     request.on('end', () => {
       if (path.includes('/query/batch')) queries.push(JSON.parse(body).searches.length);
-      if (lie(path, response) === true) return;
+      if (lie(path, response, body) === true) return;
       say(response, 200, soundAnswer(path));
     });
   });
@@ -139,7 +140,7 @@ describe('a search of a Qdrant that fails', () => {
     ],
   ])('is 503 with a time to try again where it %s', async (_name, how) => {
     const index = await openIndex();
-    lie = (path, response) => (path.includes('/query/') ? how(path, response) : undefined);
+    lie = (path, response, body) => (path.includes('/query/') ? how(path, response, body) : undefined);
     expect(await failureOf(index.search(QUESTION))).toMatchObject(UNAVAILABLE);
   });
 
@@ -213,6 +214,52 @@ describe('a search of a Qdrant that fails', () => {
     expect(queries).toEqual([1, 1]);
   });
 
+  it.each<[string, (body: string) => boolean]>([
+    ['both queries', () => true],
+    ['the query by meaning alone', (body) => !body.includes('"indices"')],
+    ['the query by words alone', (body) => body.includes('"indices"')],
+  ])('counts once where of its two calls it fails with %s', async (_name, fails) => {
+    const index = await openIndex();
+    lie = (path, response, body) =>
+      path.includes('/query/batch') && fails(body)
+        ? say(response, 500, SECRET)
+        : path.includes('/query/batch')
+          ? say(response, 200, { result: [{ points: [] }] })
+          : path.includes('/points/') && say(response, 200, { result: { count: 0, points: [] } });
+    for (let turn = 0; turn < 5; turn += 1)
+      expect(await failureOf(index.search(requestOf({ terms: [7] })))).toMatchObject(UNAVAILABLE);
+    expect(searches()).toBe(10);
+    await failureOf(index.search(requestOf({ terms: [7] })));
+    expect(searches()).toBe(10);
+  });
+
+  it('fails as its embedding does, however often, and is made again when that is there', async () => {
+    const index = await openIndex();
+    lie = (path, response) =>
+      path.includes('/query/batch')
+        ? say(response, 200, { result: [{ points: [] }] })
+        : path.includes('/points/') && say(response, 200, { result: { count: 0, points: [] } });
+    const both = requestOf({ terms: [7] });
+    for (let turn = 0; turn < 6; turn += 1) {
+      const dense = Promise.reject(new Error('no embedding'));
+      await expect(index.search({ ...both, dense })).rejects.toThrow('no embedding');
+    }
+    expect(await index.search(both)).toEqual({ dense: [], sparse: [] });
+  });
+
+  it('leaves an embedding that fails unheard where it is not made at all', async () => {
+    const index = await openIndex();
+    lie = (path, response) => (path.includes('/points/') ? say(response, 500, '') : undefined);
+    for (let turn = 0; turn < 8; turn += 1) {
+      const dense = Promise.reject(new Error('no embedding'));
+      await failureOf(index.search({ ...requestOf({ terms: [7] }), dense }));
+    }
+    const none = requestOf({ documents: [], terms: [7] });
+    const dense = Promise.reject(new Error('no embedding'));
+    expect(await index.search({ ...none, dense })).toEqual({ dense: [], sparse: [] });
+    await setImmediate();
+  });
+
   it('is not made any more after five failures in a row, and again after a pause', async () => {
     const index = await openIndex();
     lie = (path, response) => (path.includes('/query/') ? say(response, 500, '') : undefined);
@@ -269,12 +316,12 @@ describe('a write to a Qdrant that fails', () => {
 
   const withGeneration =
     (further: Lie): Lie =>
-    (path, response) =>
+    (path, response, body) =>
       path === '/collections'
         ? say(response, 200, {
             result: { collections: [{ name: `bulkhead-${SHORT}-1` }, { name: 'someone-elses' }] },
           })
-        : further(path, response);
+        : further(path, response, body);
 });
 
 describe('the start-up check', () => {
