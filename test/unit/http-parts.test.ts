@@ -183,7 +183,7 @@ describe('the lines of a stream', () => {
   it('of a stream without a newline are never held beyond the bound', async () => {
     let biggest = 0;
     const stream = (async function* () {
-      for (let i = 0; i < 500; i += 1) {
+      for (let i = 0; i < 3_000; i += 1) {
         yield Buffer.alloc(100_000, 'x');
         biggest = Math.max(biggest, process.memoryUsage().arrayBuffers);
       }
@@ -192,7 +192,8 @@ describe('the lines of a stream', () => {
     const lines: Line[] = [];
     for await (const line of readLines(stream, { maxLines: 10, maxLineBytes: 1_000_000 })) lines.push(line);
     expect(lines).toEqual([{ kind: 'too-long', number: 1 }]);
-    expect(biggest - before).toBeLessThan(40_000_000);
+    // of 300 MB; what is let go stays until the collector comes by
+    expect(biggest - before).toBeLessThan(150_000_000);
   });
 });
 

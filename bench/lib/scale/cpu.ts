@@ -18,12 +18,16 @@ interface Process {
 /** Of this process and all below it that are still there: two readings, one taken from the other, tell of a stretch. */
 export function cpuTime(): CpuTime {
   const processes = readProcesses();
-  const ours = new Set([process.pid]);
-  // parents have lower ids than their children but for a wrap around, which a bench is too short for
-  for (const { pid, parent } of processes) if (ours.has(parent)) ours.add(pid);
+  const parents = new Map(processes.map(({ pid, parent }) => [pid, parent]));
   const time = { ...NO_TIME };
-  for (const one of processes) if (ours.has(one.pid)) time[partOf(one)] += one.seconds;
+  for (const one of processes) if (isOurs(one.pid, parents)) time[partOf(one)] += one.seconds;
   return time;
+}
+
+function isOurs(pid: number, parents: ReadonlyMap<number, number>): boolean {
+  for (let id: number | undefined = pid; id !== undefined; id = parents.get(id))
+    if (id === process.pid) return true;
+  return false;
 }
 
 export function addTime(a: CpuTime, b: CpuTime): CpuTime {
@@ -46,7 +50,7 @@ function partOf({ pid, name }: Process): keyof CpuTime {
 function readProcesses(): readonly Process[] {
   if (!existsSync('/proc/self/stat')) return [];
   const ids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
-  return ids.flatMap((id) => readProcess(Number(id)) ?? []).sort((a, b) => a.pid - b.pid);
+  return ids.flatMap((id) => readProcess(Number(id)) ?? []);
 }
 
 /** `undefined` for one that has ended since it was listed. */
