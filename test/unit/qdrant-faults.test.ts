@@ -95,6 +95,12 @@ async function openIndex(): Promise<QdrantIndex> {
   return index;
 }
 
+/** An index without points, which the counting of terms asks as well. */
+const findsNothing: Lie = (path, response) =>
+  path.includes('/query/batch')
+    ? say(response, 200, { result: Array.from({ length: queries.at(-1) ?? 0 }, () => ({ points: [] })) })
+    : path.includes('/points/') && say(response, 200, { result: { count: 0, points: [] } });
+
 const QUESTION: SearchRequest = requestOf({ terms: [] });
 const searches = () => asked.filter((line) => line.includes('/query/batch')).length;
 
@@ -194,11 +200,7 @@ describe('a search of a Qdrant that fails', () => {
 
   it('sends its two queries apart while it is alone, and together among others', async () => {
     const index = await openIndex();
-    const empty: Lie = (path, response) =>
-      path.includes('/query/batch')
-        ? say(response, 200, { result: Array.from({ length: queries.at(-1) ?? 0 }, () => ({ points: [] })) })
-        : path.includes('/points/') && say(response, 200, { result: { count: 0, points: [] } });
-    lie = empty;
+    lie = findsNothing;
     const both = requestOf({ terms: [7] });
     await index.search(both);
     expect(queries).toEqual([1, 1]);
@@ -208,7 +210,7 @@ describe('a search of a Qdrant that fails', () => {
     queries = [];
     lie = (path, response) => (path.includes('/query/') ? say(response, 400, SECRET) : undefined);
     await failureOf(index.search(both));
-    lie = empty;
+    lie = findsNothing;
     queries = [];
     await index.search(both);
     expect(queries).toEqual([1, 1]);
@@ -223,9 +225,7 @@ describe('a search of a Qdrant that fails', () => {
     lie = (path, response, body) =>
       path.includes('/query/batch') && fails(body)
         ? say(response, 500, SECRET)
-        : path.includes('/query/batch')
-          ? say(response, 200, { result: [{ points: [] }] })
-          : path.includes('/points/') && say(response, 200, { result: { count: 0, points: [] } });
+        : findsNothing(path, response, body);
     for (let turn = 0; turn < 5; turn += 1)
       expect(await failureOf(index.search(requestOf({ terms: [7] })))).toMatchObject(UNAVAILABLE);
     expect(searches()).toBe(10);
@@ -235,10 +235,7 @@ describe('a search of a Qdrant that fails', () => {
 
   it('fails as its embedding does, however often, and is made again when that is there', async () => {
     const index = await openIndex();
-    lie = (path, response) =>
-      path.includes('/query/batch')
-        ? say(response, 200, { result: [{ points: [] }] })
-        : path.includes('/points/') && say(response, 200, { result: { count: 0, points: [] } });
+    lie = findsNothing;
     const both = requestOf({ terms: [7] });
     for (let turn = 0; turn < 6; turn += 1) {
       const dense = Promise.reject(new Error('no embedding'));
