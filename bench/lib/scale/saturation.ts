@@ -40,7 +40,7 @@ export async function measureThroughput(
     );
     for (let round = 0; round < ROUNDS; round += 1)
       for (const [name, sum] of seen) {
-        const turn = await saturate(contest, name, mix, questions, concurrency, turnMs);
+        const turn = await saturate(contest, name, mix.callers, questions, concurrency, turnMs);
         sum.ms.push(...turn.ms);
         sum.elapsed += turn.elapsed;
         sum.failed += turn.failed;
@@ -70,10 +70,10 @@ interface Turn {
 }
 
 /** Asks, so many at once, until the time is over; those under way then are waited for and counted. */
-async function saturate(
+export async function saturate(
   contest: Contest,
   name: ContestantName,
-  { callers }: Mix,
+  callers: readonly string[],
   questions: readonly string[],
   concurrency: number,
   turnMs: number,
