@@ -7,6 +7,8 @@ import { joinLabels } from '../policy/label.ts';
 import { classesBelow, type StoredClass } from '../store/access-classes.ts';
 import type { Authority } from '../store/authority.ts';
 import { Containers, type EntryRow } from '../store/containers.ts';
+import type { Work } from '../store/database.ts';
+import { rightMissing } from '../store/rights.ts';
 import { type AdminCaller, type AdminParts, type Changer, makeChange, type Outcome } from './change.ts';
 import { entryAdded, entryRemoved } from './events.ts';
 import { type EntryInput, type LabelInput, readEntry, readLabel, toOwnLabel } from './input.ts';
@@ -75,20 +77,39 @@ export type EntrySelector =
 export async function revoke(parts: AdminParts, caller: AdminCaller, which: EntrySelector): Promise<void> {
   await makeChange(parts, caller, {
     operation: 'revoke',
-    locate: async (authority) =>
-      containerWithRight(parts, authority, await containerOf(parts, authority, which), 'grant'),
-    apply: async (changer, container): Promise<Outcome<void>> => {
+    locate: async (authority) => {
+      const path = await containerOf(parts, authority, which);
+      const container = await containerWithRight(parts, authority, path, 'grant');
+      return { container, rows: await entriesOf(parts, authority, container, which) };
+    },
+    // the entries are those of the epoch that is locked: no entry of a container changes without a new one
+    apply: async (changer, { container, rows }): Promise<Outcome<void>> => {
       const { trx, authority, by } = changer;
-      const containers = Containers.within(trx);
-      const rows = await containers.selectedEntries(container.id, which);
-      if (rows.length === 0) throw new BulkheadError('not_found', 'There is no such entry.');
-      const removed = rows.map(toEntry);
-      const alerts = await alertsOfRemoval(parts, changer, container, removed);
-      await containers.removeEntries(rows.map(({ id }) => id));
+      const alerts = await alertsOfRemoval(parts, changer, container, rows.map(toEntry));
       const events = rows.map((row) => entryRemoved(authority.subject.tenant, by, container.path, row));
-      return { result: undefined, events: [...events, ...alerts] };
+      return { result: undefined, events: [...events, ...alerts], write: () => remove(trx, container, rows) };
     },
   });
+}
+
+/** @throws BulkheadError `not_found` when there is none */
+async function entriesOf(
+  { database }: AdminParts,
+  { context }: Authority,
+  { id }: KnownContainer,
+  which: EntrySelector,
+): Promise<readonly EntryRow[]> {
+  const rows = await database.unitOfWork('admin', context, (trx) =>
+    Containers.within(trx).selectedEntries(id, which),
+  );
+  if (rows.length === 0) throw new BulkheadError('not_found', 'There is no such entry.');
+  return rows;
+}
+
+/** @throws BulkheadError `right_missing` where row-level security leaves one of them standing */
+async function remove(trx: Work, { path }: KnownContainer, rows: readonly EntryRow[]): Promise<void> {
+  const removed = await Containers.within(trx).removeEntries(rows.map(({ id }) => id));
+  if (removed !== rows.length) throw rightMissing('grant', path);
 }
 
 /**

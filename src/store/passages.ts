@@ -13,7 +13,7 @@ import {
 } from '../policy/ids.ts';
 import type { Database } from './database.ts';
 import type { SealedChunk } from './document-writes.ts';
-import type { SessionContext } from './session-context.ts';
+import { contextJson, type SessionContext } from './session-context.ts';
 
 /** One chunk of a live document version, as Postgres has it now. Not to be shown before stage 6. */
 export interface StoredPassage {
@@ -74,8 +74,14 @@ export class ReadableDocuments {
   }
 
   /** The chunks among these that the caller may read, with what `decide` needs, in one round trip. */
-  hydrate(chunks: readonly ChunkId[]): Promise<Hydration> {
-    return this.#hydrate(sql`${[...chunks]}::bigint[]`);
+  async hydrate(chunks: readonly ChunkId[]): Promise<Hydration> {
+    const rows = await this.#database.statement(
+      'retrieve',
+      undefined,
+      sql<HydratedRow>`select passages, classes from bulkhead.hydrate_as(
+        ${contextJson(this.#context)}::text::json, ${[...chunks]}::bigint[])`,
+    );
+    return toHydration(rows);
   }
 
   /** Where one document hangs, without its text; absent for a missing and a hidden one alike. */
@@ -153,13 +159,9 @@ export class ReadableDocuments {
 
   /** @param chunks an array of chunk ids, in SQL */
   async #hydrate(chunks: RawBuilder<unknown>): Promise<Hydration> {
-    const [row] = await this.#read(
-      sql<HydratedRow>`select passages, classes from bulkhead.hydrate(${chunks})`,
+    return toHydration(
+      await this.#read(sql<HydratedRow>`select passages, classes from bulkhead.hydrate(${chunks})`),
     );
-    return {
-      passages: (row?.passages ?? []).map(toPassage),
-      classes: new Map((row?.classes ?? []).map((cls) => [classId(cls.id), toClass(cls)])),
-    };
   }
 
   #read<T>(statement: RawBuilder<T>): Promise<readonly T[]> {
@@ -224,6 +226,13 @@ interface PlacedRow {
 interface HydratedRow {
   readonly passages: readonly PassageRow[] | null;
   readonly classes: readonly ClassRow[] | null;
+}
+
+function toHydration([row]: readonly HydratedRow[]): Hydration {
+  return {
+    passages: (row?.passages ?? []).map(toPassage),
+    classes: new Map((row?.classes ?? []).map((cls) => [classId(cls.id), toClass(cls)])),
+  };
 }
 
 function toPassage(row: PassageRow): StoredPassage {

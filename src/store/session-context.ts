@@ -36,6 +36,14 @@ export function enterContext(
   return ENTER + setAll({ ...limits, role: `bulkhead_${role}`, ...(context && settingsOf(context)) }, true);
 }
 
+/**
+ * The same settings as names and values, for a function that takes them for its caller: a statement on a connection that
+ * has its role needs no transaction around it to be asked as somebody.
+ */
+export function contextJson(context: SessionContext): string {
+  return JSON.stringify(settingsOf(context));
+}
+
 /** How those statements begin, and no other: the answer to one says nothing but that it did not fail. */
 const ENTER = 'select /* enter */ ';
 

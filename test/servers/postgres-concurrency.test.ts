@@ -6,6 +6,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadAuditKey } from '../../src/audit/audit-key.ts';
 import { type AuditLog, createAuditLog } from '../../src/audit/audit-log.ts';
+import type { ReceiptBody } from '../../src/audit/receipt.ts';
 import { verifyTenant } from '../../src/audit/verify.ts';
 import { isBulkheadError } from '../../src/errors.ts';
 import { instant } from '../../src/policy/ids.ts';
@@ -49,6 +50,17 @@ function policyChanges(cls: number): readonly Way[] {
 function documentMove(document: string, from: number, to: number): Way {
   const move = (cls: number) => `update document set class_id = ${cls} where id = '${document}'`;
   return [move(to), move(from)];
+}
+
+/** Resolves as soon as a statement of another connection waits for a lock. */
+async function waiting(client: pg.Client): Promise<void> {
+  for (;;) {
+    const { rows } = await client.query(
+      `select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
+    );
+    if (rows.length > 0) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
 }
 
 describe.skipIf(programs === undefined)('On a PostgreSQL server, with many connections at once', () => {
@@ -187,6 +199,32 @@ describe.skipIf(programs === undefined)('On a PostgreSQL server, with many conne
     expect(receipts.length).toBeGreaterThan(ROUNDS / 4);
     expect(seen.get('not_found')).toBeGreaterThan(0);
   });
+
+  it.each([
+    ['commit', 'moved'],
+    ['rollback', 'appended'],
+  ])(
+    'a receipt waits for a move of its document that is under way, and after its %s is %s',
+    async (end, status) => {
+      const { id, class: cls } = secret;
+      const authority = await authorize(spine.database, 'retrieve', SCHEME, spine.bob);
+      const mover = new pg.Client({ connectionString: url });
+      await mover.connect();
+      await mover.query(
+        `begin; update bulkhead.document set class_id = ${spine.classes.open} where id = '${id}'`,
+      );
+      const { epoch, revocable, subject } = authority;
+      const guard = { ...epoch, revocable, documents: [[id, cls, 1]] as const };
+      const body = { v: 1, request: end } as ReceiptBody;
+      const receipt = (audits[0] ?? spine.audit).appendReceipt(subject.tenant, 'release', body, guard);
+      const first = await Promise.race([receipt.then(() => 'receipt'), waiting(mover).then(() => 'waiting')]);
+      expect(first).toBe('waiting');
+      await mover.query(end);
+      expect((await receipt).status).toBe(status);
+      await mover.query(`update bulkhead.document set class_id = ${cls} where id = '${id}'`);
+      await mover.end();
+    },
+  );
 
   it('the chains of all writers are sound afterwards', async () => {
     const authority = await authorize(spine.database, 'audit', SCHEME, spine.ann);

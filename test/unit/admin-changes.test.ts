@@ -277,6 +277,31 @@ describe('a change whose record cannot be written', () => {
     });
 });
 
+describe('a revocation', () => {
+  beforeEach(open);
+  afterEach(close);
+
+  const hr = { container: '/hr', principal: group('hr'), effect: 'allow' } as const;
+
+  it('that row-level security stops is refused, and nothing is recorded as taken away', async () => {
+    const seen = (await firm.events()).length;
+    await firm.one('alter policy admin_revoke on entry using (false)');
+    await expect(revoke(firm.parts, firm.caller('root'), hr)).rejects.toMatchObject({
+      code: 'right_missing',
+    });
+    expect((await firm.events()).slice(seen)).toEqual([]);
+  });
+
+  it('that another one came before finds no entry any more', async () => {
+    const outcomes = await Promise.allSettled([1, 2].map(() => revoke(firm.parts, firm.caller('root'), hr)));
+    expect(outcomes.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected']);
+    expect(outcomes.find(({ status }) => status === 'rejected')).toMatchObject({
+      reason: { code: 'not_found' },
+    });
+    expect((await firm.events()).filter(({ kind }) => kind === 'entry.removed')).toHaveLength(1);
+  });
+});
+
 /** Writes by petra, who holds no right anywhere and sees `/open` only; `place` is where they are aimed at. */
 const AIMED: Readonly<Record<string, (place: string, document: string) => Promise<unknown>>> = {
   createContainer: (place) =>

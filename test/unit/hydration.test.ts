@@ -7,6 +7,12 @@ import { ReadableDocuments } from '../../src/store/passages.ts';
 import { asSuperuser, SCHEME } from '../helpers/policy-tables.ts';
 import { openSpine, type Spine, type SpineDocument } from '../helpers/spine.ts';
 
+interface Settings {
+  readonly principals: string | null;
+  readonly timeout: string;
+  readonly role: string;
+}
+
 let spine: Spine;
 let open: SpineDocument;
 let closed: SpineDocument;
@@ -37,11 +43,36 @@ describe('Hydration', () => {
   it('gives nothing without a context', async () => {
     const rows = await spine.database.unitOfWork('retrieve', undefined, async (trx) => {
       const ids = [...open.chunks, ...closed.chunks];
-      return (
-        await sql<{ passages: unknown }>`select passages from bulkhead.hydrate(${ids}::bigint[])`.execute(trx)
-      ).rows;
+      const found = await sql<{ passages: unknown }>`
+        select passages from bulkhead.hydrate(${ids}::bigint[])
+        union all select passages from bulkhead.hydrate_as('{}', ${ids}::bigint[])`.execute(trx);
+      return found.rows;
     });
+    expect(rows).toEqual([{ passages: null }, { passages: null }]);
+  });
+
+  it('leaves none of the caller’s settings behind, and takes no setting but theirs', async () => {
+    const settings = () =>
+      spine.database.statement(
+        'retrieve',
+        undefined,
+        sql<Settings>`select current_setting('bulkhead.principals', true) as principals,
+          current_setting('statement_timeout') as timeout, current_user::text as role`,
+      );
+    const before = await settings();
+    expect(await hydrated(spine.bob, [closed])).toEqual([closed.id]);
+    const others = JSON.stringify({ statement_timeout: '1', role: 'none', 'xbulkhead.principals': '{1}' });
+    const rows = await spine.database.statement(
+      'retrieve',
+      undefined,
+      sql<{
+        passages: unknown;
+      }>`select passages from bulkhead.hydrate_as(${others}::text::json, ${[...closed.chunks]}::bigint[])`,
+    );
     expect(rows).toEqual([{ passages: null }]);
+    const [after] = await settings();
+    expect(after?.principals ?? '').toBe('');
+    expect(after).toEqual({ ...before[0], principals: after?.principals });
   });
 
   it('gives no chunk of a version that is not live', async () => {
