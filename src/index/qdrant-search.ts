@@ -12,7 +12,9 @@ import type { Hit, SearchTarget } from './vector-index.ts';
 const MOST_TIED = 4_096;
 const OVERSAMPLING = 2;
 
-export interface Query extends Pick<Schemas['QueryRequest'], 'query' | 'using' | 'params'> {
+export interface Query extends Pick<Schemas['QueryRequest'], 'using' | 'params'> {
+  /** In JSON. */
+  readonly queryText: string;
   /** In JSON: it may name tens of thousands of classes, and is written once for all searches of a visible set. */
   readonly filterText: string;
   /** A list that holds so many may end before equal scores that the limit would part; absent = the limit. */
@@ -30,7 +32,8 @@ export function denseQuery(
   quantization: Quantization,
 ): Query {
   return {
-    query: Array.from(dense),
+    // a third of what `JSON.stringify` takes, digit by digit the same
+    queryText: `[${dense.join()}]`,
     using: denseName(fingerprint),
     filterText: searchFilterText(request, plan.form),
     params: searchParams(plan, quantization),
@@ -40,7 +43,7 @@ export function denseQuery(
 /** @param factors of the request's terms, one each */
 export function sparseQuery(request: SearchTarget, plan: SearchPlan, factors: readonly number[]): Query {
   return {
-    query: { indices: request.terms.map(unsigned), values: [...factors] },
+    queryText: JSON.stringify({ indices: request.terms.map(unsigned), values: factors }),
     using: TERMS,
     fewest: request.fewest,
     filterText: searchFilterText(request, plan.form),
@@ -129,9 +132,9 @@ function listsOf(answer: unknown, queries: number): readonly (readonly Hit[])[] 
 }
 
 /** Ids and scores alone come back: reading the payload of two hundred hits takes a quarter of a search. */
-function searchText({ filterText, fewest: _, ...query }: Query, limit: number): string {
-  const rest = JSON.stringify({ ...query, limit, with_payload: false, with_vector: false });
-  return `{"filter":${filterText},${rest.slice(1)}`;
+function searchText({ filterText, queryText, using, params }: Query, limit: number): string {
+  const rest = JSON.stringify({ using, params, limit, with_payload: false, with_vector: false });
+  return `{"filter":${filterText},"query":${queryText},${rest.slice(1)}`;
 }
 
 /** Whether more hits of the score at the limit may follow the last one. */
