@@ -166,7 +166,7 @@ function contestText(
 receipts. (c) is LangChain.js, which fetches 40 candidates and four times as many whenever fewer than ten pass, 10,240 at
 most, dense search alone; "c found" is how many passages it then has. ${checks}
 "bare" makes Bulkhead's own searches again, filter and plan included, and nothing else. All are servers of the same kind
-in processes of their own, asked in turn, question by question, by one client on the same machine; milliseconds at the
+in processes of their own, asked in a new order each question, by one client on the same machine; milliseconds at the
 client, after each was asked at saturation until V8 had little left to compile. Cold: the first question of a caller of whom nothing is known yet.
 
 ${latencyTable(callers)}

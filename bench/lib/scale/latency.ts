@@ -3,6 +3,7 @@
 import { classId } from '../../../src/policy/ids.ts';
 import { visibilityFilter } from '../../../src/policy/visibility-filter.ts';
 import { percentile } from '../measures.ts';
+import { seeded, shuffled } from '../random.ts';
 import type { Asked } from './asking.ts';
 import { type Contest, type Contestant, type ContestantName, LIMIT } from './contest.ts';
 import type { DataSet } from './data-set.ts';
@@ -97,10 +98,10 @@ async function askInTurn(
 ): Promise<ReadonlyMap<ContestantName, readonly Asked[]>> {
   const answers = new Map<ContestantName, Asked[]>(contestants.map(({ name }) => [name, []]));
   const spent = new Map<ContestantName, number>();
+  const random = seeded(questions.length);
+  // an order of its own: in a fixed one, everybody finds the caches always as the same other left them
   for (const [i, question] of questions.entries())
-    for (let turn = 0; turn < contestants.length; turn += 1) {
-      const contestant = contestants[(i + turn) % contestants.length];
-      if (contestant === undefined) continue;
+    for (const contestant of shuffled(contestants, random)) {
       const { name } = contestant;
       if (i >= AT_LEAST && (spent.get(name) ?? 0) > BUDGET_MS) continue;
       const asked = await contestant.ask(caller, question);
