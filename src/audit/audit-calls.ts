@@ -1,4 +1,4 @@
-/** The functions of migrations/0009_audit.sql, typed. */
+/** The functions of migrations/0009_audit.sql and 0052_fewer_statements.sql, typed. */
 import type { Database, Work } from '../store/database.ts';
 import { functionCall } from '../store/function-call.ts';
 import type { ProcessRole } from '../store/process-role.ts';
