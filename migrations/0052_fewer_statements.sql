@@ -4,7 +4,8 @@ set local role bulkhead_owner;
 set local search_path = bulkhead, public;
 grant create on schema bulkhead to bulkhead_ledger;
 
--- As `hydrate`, with the caller's settings, which end with the statement as those of a transaction do.
+-- As `hydrate`, with the caller's settings. They end with the transaction: with the statement, where it is sent alone, as
+-- it is. To be called in no transaction that has settings of its own.
 -- @param p_context names and values
 create function hydrate_as(p_context json, p_chunks bigint[], out passages json, out classes json)
 language plpgsql security invoker set search_path = bulkhead, pg_temp as $$

@@ -42,8 +42,6 @@ export interface Outcome<R> {
   readonly result: R;
   /** What is recorded with the change; none when nothing changed. */
   readonly events: readonly AuditEvent[];
-  /** The change's last statement, from whose answer nothing follows but that it did not fail: the record goes with it. */
-  readonly write?: () => Promise<void>;
 }
 
 export interface Change<T, R> {
@@ -92,8 +90,8 @@ async function tryOnce<T, R>(
       if (locked.incarnation !== incarnation || locked.counter !== counter) return undefined;
       // asked again from the start, a caller whose credential was revoked meanwhile is told so
       if (!locked.hold) return undefined;
-      const { result, events, write } = await change.apply({ trx, authority, by }, target);
-      await inOrder([write?.(), events.length > 0 && parts.audit.appendWithin(trx, events)]);
+      const { result, events } = await change.apply({ trx, authority, by }, target);
+      if (events.length > 0) await parts.audit.appendWithin(trx, events);
       return { result };
     });
   } catch (error) {
@@ -107,12 +105,6 @@ async function tryOnce<T, R>(
       throw new BulkheadError('conflict', 'This is there already.', { cause: error });
     throw error;
   }
-}
-
-/** Statements that are sent together: what failed first is why those after it did. */
-async function inOrder(statements: readonly unknown[]): Promise<void> {
-  for (const outcome of await Promise.allSettled(statements))
-    if (outcome.status === 'rejected') throw outcome.reason;
 }
 
 /** The refused transaction is gone, so its record and the alert are written on their own. */

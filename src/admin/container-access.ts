@@ -82,28 +82,26 @@ export async function revoke(parts: AdminParts, caller: AdminCaller, which: Entr
       const container = await containerWithRight(parts, authority, path, 'grant');
       return { container, rows: await entriesOf(parts, authority, container, which) };
     },
-    // the entries are those of the epoch that is locked: no entry of a container changes without a new one
+    // the entries are those of the epoch that is locked: no entry of a container changes without a new one. That there is
+    // none is said here, where it is known that the caller's rights still stand
     apply: async (changer, { container, rows }): Promise<Outcome<void>> => {
+      if (rows.length === 0) throw new BulkheadError('not_found', 'There is no such entry.');
       const { trx, authority, by } = changer;
       const alerts = await alertsOfRemoval(parts, changer, container, rows.map(toEntry));
       const events = rows.map((row) => entryRemoved(authority.subject.tenant, by, container.path, row));
-      return { result: undefined, events: [...events, ...alerts], write: () => remove(trx, container, rows) };
+      await remove(trx, container, rows);
+      return { result: undefined, events: [...events, ...alerts] };
     },
   });
 }
 
-/** @throws BulkheadError `not_found` when there is none */
-async function entriesOf(
+function entriesOf(
   { database }: AdminParts,
   { context }: Authority,
   { id }: KnownContainer,
   which: EntrySelector,
 ): Promise<readonly EntryRow[]> {
-  const rows = await database.unitOfWork('admin', context, (trx) =>
-    Containers.within(trx).selectedEntries(id, which),
-  );
-  if (rows.length === 0) throw new BulkheadError('not_found', 'There is no such entry.');
-  return rows;
+  return database.unitOfWork('admin', context, (trx) => Containers.within(trx).selectedEntries(id, which));
 }
 
 /** @throws BulkheadError `right_missing` where row-level security leaves one of them standing */
