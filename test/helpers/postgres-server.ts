@@ -184,3 +184,19 @@ export function at(url: string, changes: Partial<PostgresOptions> = {}): Postgre
     ...changes,
   };
 }
+
+/**
+ * Waits for so many sessions of the database of which this holds.
+ * @throws Error when it is not so after ten seconds
+ */
+export async function untilSessions(url: string, condition: string, sessions = 1): Promise<void> {
+  for (let tries = 0; tries < 200; tries += 1) {
+    const found = await runAs(
+      url,
+      `select 1 from pg_stat_activity where datname = current_database() and ${condition}`,
+    );
+    if (sessions === 0 ? found.length === 0 : found.length >= sessions) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`never ${sessions} × ${condition}`);
+}

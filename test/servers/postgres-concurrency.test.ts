@@ -16,7 +16,14 @@ import { type RetrieveParts, retrieve } from '../../src/retrieve/retrieve.ts';
 import { authorize } from '../../src/store/authority.ts';
 import { migratePostgres, openPostgres } from '../../src/store/open-postgres.ts';
 import { SCHEME } from '../helpers/policy-tables.ts';
-import { at, findPostgres, type PostgresServer, runAs, startPostgres } from '../helpers/postgres-server.ts';
+import {
+  at,
+  findPostgres,
+  type PostgresServer,
+  runAs,
+  startPostgres,
+  untilSessions,
+} from '../helpers/postgres-server.ts';
 import { openSpine, type Spine, type SpineDocument } from '../helpers/spine.ts';
 import { withPgvector } from '../helpers/stores.ts';
 
@@ -50,17 +57,6 @@ function policyChanges(cls: number): readonly Way[] {
 function documentMove(document: string, from: number, to: number): Way {
   const move = (cls: number) => `update document set class_id = ${cls} where id = '${document}'`;
   return [move(to), move(from)];
-}
-
-/** Resolves as soon as a statement of another connection waits for a lock. */
-async function waiting(client: pg.Client): Promise<void> {
-  for (;;) {
-    const { rows } = await client.query(
-      `select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
-    );
-    if (rows.length > 0) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }
 
 describe.skipIf(programs === undefined)('On a PostgreSQL server, with many connections at once', () => {
@@ -208,21 +204,24 @@ describe.skipIf(programs === undefined)('On a PostgreSQL server, with many conne
     async (end, status) => {
       const { id, class: cls } = secret;
       const authority = await authorize(spine.database, 'retrieve', SCHEME, spine.bob);
-      const mover = new pg.Client({ connectionString: url });
-      await mover.connect();
-      await mover.query(
-        `begin; update bulkhead.document set class_id = ${spine.classes.open} where id = '${id}'`,
-      );
       const { epoch, revocable, subject } = authority;
       const guard = { ...epoch, revocable, documents: [[id, cls, 1]] as const };
       const body = { v: 1, request: end } as ReceiptBody;
-      const receipt = (audits[0] ?? spine.audit).appendReceipt(subject.tenant, 'release', body, guard);
-      const first = await Promise.race([receipt.then(() => 'receipt'), waiting(mover).then(() => 'waiting')]);
-      expect(first).toBe('waiting');
-      await mover.query(end);
-      expect((await receipt).status).toBe(status);
-      await mover.query(`update bulkhead.document set class_id = ${cls} where id = '${id}'`);
-      await mover.end();
+      const mover = new pg.Client({ connectionString: url });
+      await mover.connect();
+      try {
+        const { rows } = await mover.query<{ pid: number }>('select pg_backend_pid() as pid');
+        await mover.query('begin');
+        await mover.query(`update bulkhead.document set class_id = ${spine.classes.open} where id = '${id}'`);
+        const receipt = (audits[0] ?? spine.audit).appendReceipt(subject.tenant, 'release', body, guard);
+        await untilSessions(url, `${rows[0]?.pid} = any (pg_blocking_pids(pid))`);
+        await mover.query(end);
+        expect((await receipt).status).toBe(status);
+      } finally {
+        // what is still open ends with its connection
+        await mover.end();
+        await runAs(url, `update bulkhead.document set class_id = ${cls} where id = '${id}'`);
+      }
     },
   );
 

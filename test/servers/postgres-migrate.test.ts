@@ -7,7 +7,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PgvectorCollections } from '../../src/index/pgvector-collections.ts';
 import { migratePostgres, openPostgres } from '../../src/store/open-postgres.ts';
 import { start } from '../helpers/command.ts';
-import { at, findPostgres, type PostgresServer, runAs, startPostgres } from '../helpers/postgres-server.ts';
+import {
+  at,
+  findPostgres,
+  type PostgresServer,
+  runAs,
+  startPostgres,
+  untilSessions,
+} from '../helpers/postgres-server.ts';
 import { openTestTenant } from '../helpers/tenant.ts';
 
 const programs = await findPostgres();
@@ -39,11 +46,11 @@ describe.skipIf(programs === undefined)('Migrations on a PostgreSQL server', () 
     const url = await newDatabase();
     await blocked(url, async () => {
       const migrator = start(['migrate'], { DATABASE_URL: url, BULKHEAD_DATA: folder });
-      await until(url, "application_name = 'bulkhead migrate' and wait_event_type = 'Lock'");
+      await untilSessions(url, "application_name = 'bulkhead migrate' and wait_event_type = 'Lock'");
       migrator.child.kill('SIGKILL');
       await migrator.finished;
     });
-    await until(url, "application_name = 'bulkhead migrate'", 0);
+    await untilSessions(url, "application_name = 'bulkhead migrate'", 0);
     expect(await runAs(url, "select 1 from pg_namespace where nspname = 'bulkhead'")).toEqual([]);
     expect(await runAs(url, 'select name from kysely_migration')).toEqual([]);
     expect(await runAs(url, "select 1 from pg_locks where locktype = 'advisory'")).toEqual([]);
@@ -164,17 +171,4 @@ async function applyBefore(url: string, migration: string): Promise<void> {
     await runAs(url, `begin; ${readFileSync(path, 'utf8')}; reset role; commit`);
     await runAs(url, `insert into kysely_migration values ('${name.replace('.sql', '')}', now()::text)`);
   }
-}
-
-/** Waits for so many sessions of this kind. */
-async function until(url: string, condition: string, sessions = 1): Promise<void> {
-  for (let tries = 0; tries < 200; tries += 1) {
-    const found = await runAs(
-      url,
-      `select 1 from pg_stat_activity where datname = current_database() and ${condition}`,
-    );
-    if (sessions === 0 ? found.length === 0 : found.length >= sessions) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error(`never ${sessions} × ${condition}`);
 }

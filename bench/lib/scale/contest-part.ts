@@ -89,7 +89,8 @@ async function contest(
   );
   const opened = await openContest(data, file);
   try {
-    await warmUp(opened, readers, questions, Math.min(COMPILING_MS, 18 * turnMs));
+    const warmUpMs = Math.min(COMPILING_MS, 18 * turnMs);
+    await warmUp(opened, readers, questions, warmUpMs);
     const callers: CallerTimes[] = [];
     for (const reader of readers) {
       console.error(`Asking as ${reader.name}`);
@@ -115,7 +116,7 @@ async function contest(
     }
     return {
       title: 'Three contestants',
-      text: contestText(opened.checker, callers, throughput),
+      text: contestText(opened.checker, callers, throughput, warmUpMs),
       verdicts: contestVerdicts(callers, throughput),
       figures: { checker: opened.checker, callers, throughput },
     };
@@ -156,6 +157,7 @@ function contestText(
   checker: string,
   callers: readonly CallerTimes[],
   throughput: readonly Throughput[],
+  warmUpMs: number,
 ): string {
   const checks =
     checker === 'memory'
@@ -167,7 +169,9 @@ receipts. (c) is LangChain.js, which fetches 40 candidates and four times as man
 most, dense search alone; "c found" is how many passages it then has. ${checks}
 "bare" makes Bulkhead's own searches again, filter and plan included, and nothing else. All are servers of the same kind
 in processes of their own, asked in a new order each question, by one client on the same machine; milliseconds at the
-client, after each was asked at saturation until V8 had little left to compile. Cold: the first question of a caller of whom nothing is known yet.
+client, after each was asked at saturation for ${warmUpMs / 1000} s, in which V8 compiles most of what it will ((c) by the reader of
+everything alone, which in that time is a tenth of the others' answers). Cold: the first question of a caller of whom
+nothing is known yet.
 
 ${latencyTable(callers)}
 
