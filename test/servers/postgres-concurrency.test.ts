@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { appendAtOnce } from '../../src/audit/audit-calls.ts';
 import { loadAuditKey } from '../../src/audit/audit-key.ts';
 import { type AuditLog, createAuditLog } from '../../src/audit/audit-log.ts';
 import type { ReceiptBody } from '../../src/audit/receipt.ts';
@@ -196,34 +197,87 @@ describe.skipIf(programs === undefined)('On a PostgreSQL server, with many conne
     expect(seen.get('not_found')).toBeGreaterThan(0);
   });
 
-  it.each([
-    ['commit', 'moved'],
-    ['rollback', 'appended'],
-  ])(
-    'a receipt waits for a move of its document that is under way, and after its %s is %s',
-    async (end, status) => {
-      const { id, class: cls } = secret;
+  const underWay: readonly (readonly [what: string, change: (document: SpineDocument) => string])[] = [
+    [
+      'a move of its document',
+      ({ id }) => `update bulkhead.document set class_id = ${spine.classes.open} where id = '${id}'`,
+    ],
+    ['a deletion of its document', ({ id }) => `delete from bulkhead.document where id = '${id}'`],
+    [
+      'a change of policy',
+      ({ class: cls }) =>
+        `insert into bulkhead.entry (tenant_id, class_id, principal_id, effect) values (1, ${cls}, 2, 'deny')`,
+    ],
+    [
+      'a revocation of its credential',
+      () => `insert into bulkhead.revocation (tenant_id, kind, id, not_before, reason, revoked_at)
+        values (1, 'user', 'w|bob', now(), 'lost', now())`,
+    ],
+  ];
+
+  it.each(
+    underWay.flatMap(([what, change]) => [
+      { what, change, end: 'commit', status: 'moved' },
+      { what, change, end: 'rollback', status: 'appended' },
+    ]),
+  )(
+    'receipts wait for $what that is under way, and after its $end each of one batch is $status',
+    async ({ change, end, status }) => {
+      const document = await spine.add(spine.classes.closed, 'The tide table hangs beside the harbour gate.');
       const authority = await authorize(spine.database, 'retrieve', SCHEME, spine.bob);
       const { epoch, revocable, subject } = authority;
-      const guard = { ...epoch, revocable, documents: [[id, cls, 1]] as const };
-      const body = { v: 1, request: end } as ReceiptBody;
-      const mover = new pg.Client({ connectionString: url });
-      await mover.connect();
+      const guard = { ...epoch, revocable, documents: [[document.id, document.class, 1]] as const };
+      const audit = audits[0] ?? spine.audit;
+      const changer = new pg.Client({ connectionString: url });
+      await changer.connect();
       try {
-        const { rows } = await mover.query<{ pid: number }>('select pg_backend_pid() as pid');
-        await mover.query('begin');
-        await mover.query(`update bulkhead.document set class_id = ${spine.classes.open} where id = '${id}'`);
-        const receipt = (audits[0] ?? spine.audit).appendReceipt(subject.tenant, 'release', body, guard);
+        const { rows } = await changer.query<{ pid: number }>('select pg_backend_pid() as pid');
+        await changer.query('begin');
+        await changer.query(change(document));
+        // submitted in one turn, so in one batch, which names the document more than once
+        const receipts = ['first', 'second', 'third'].map((request) =>
+          audit.appendReceipt(subject.tenant, 'release', { v: 1, request } as ReceiptBody, guard),
+        );
         await untilSessions(url, `${rows[0]?.pid} = any (pg_blocking_pids(pid))`);
-        await mover.query(end);
-        expect((await receipt).status).toBe(status);
+        await changer.query(end);
+        const outcomes = await Promise.all(receipts);
+        expect(outcomes.map((receipt) => receipt.status)).toEqual([status, status, status]);
       } finally {
         // what is still open ends with its connection
-        await mover.end();
-        await runAs(url, `update bulkhead.document set class_id = ${cls} where id = '${id}'`);
+        await changer.end();
+        await runAs(
+          url,
+          `delete from bulkhead.entry where principal_id = 2 and effect = 'deny'; delete from bulkhead.revocation`,
+        );
+        await spine.remove(document);
       }
     },
   );
+
+  it('of one writer’s first records, written on connections of their own, each is in its one chain', async () => {
+    const { subject } = await authorize(spine.database, 'retrieve', SCHEME, spine.bob);
+    const body = { tenant: subject.tenant, kind: 'release', body: '{"v":1}', guard: null };
+    const other = new pg.Client({ connectionString: url });
+    await other.connect();
+    try {
+      const { rows } = await other.query<{ pid: number }>('select pg_backend_pid() as pid');
+      // none of them finds a chain, and each is about to make it when this one is given up
+      await other.query('begin');
+      await other.query(`insert into bulkhead.audit_chain (writer, tenant_id) values ('replica-new', 1)`);
+      const written = Promise.all(
+        ['1', '2', '3'].map((id) =>
+          appendAtOnce(spine.database, 'retrieve', 'replica-new', [{ ...body, id: id.padStart(32, '0') }]),
+        ),
+      );
+      await untilSessions(url, `${rows[0]?.pid} = any (pg_blocking_pids(pid))`, 3);
+      await other.query('rollback');
+      const records = (await written).flat().map((record) => ('chain' in record ? record : undefined));
+      expect(new Set(records.map((record) => record?.chain)).size).toBe(1);
+      expect(records.map((record) => record?.seq).toSorted()).toEqual([1, 2, 3]);
+    } finally {
+      await other.end();
+    }
+  });
 
   it('the chains of all writers are sound afterwards', async () => {
     const authority = await authorize(spine.database, 'audit', SCHEME, spine.ann);

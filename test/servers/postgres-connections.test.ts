@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { instant, principalId, tenantId } from '../../src/policy/ids.ts';
 import type { Database } from '../../src/store/database.ts';
 import { migratePostgres, openPostgres } from '../../src/store/open-postgres.ts';
+import { contextJson } from '../../src/store/session-context.ts';
 import { findPgbouncer, startPgbouncer, untilAnswering } from '../helpers/pgbouncer.ts';
 import { at, findPostgres, type PostgresServer, runAs, startPostgres } from '../helpers/postgres-server.ts';
 
@@ -105,6 +106,20 @@ describe.skipIf(programs === undefined)('Connections to a PostgreSQL server', ()
       expect(await database.statement('admin', undefined, whoAmI)).toMatchObject([
         { role: 'bulkhead_admin' },
       ]);
+    });
+
+    it('that sets its caller itself leaves nothing of them, and nothing when it fails', async () => {
+      const asked = (settings: string) =>
+        sql`select * from bulkhead.hydrate_as(${settings}::text::json, '{}')`;
+      const good = contextJson(contextOf(7));
+      const nobody = [{ role: 'bulkhead_retrieve', tenant: expect.toBeOneOf(['', null]) }];
+      await database.statement('retrieve', undefined, asked(good));
+      expect(await database.statement('retrieve', undefined, whoAmI)).toEqual(nobody);
+      // the caller is set when the name after it fails
+      const bad = JSON.stringify({ ...JSON.parse(good), 'bulkhead.not a name': '1' });
+      const failed = database.statement('retrieve', undefined, asked(bad));
+      await expect(failed).rejects.toMatchObject({ sqlState: '42602' });
+      expect(await database.statement('retrieve', undefined, whoAmI)).toEqual(nobody);
     });
 
     it('of a role that the login may not take is refused', async () => {
@@ -236,6 +251,12 @@ describe.skipIf(programs === undefined)('Connections to a PostgreSQL server', ()
               ? await pooled.unitOfWork(role, context, async (trx) => (await whoAmI.execute(trx)).rows)
               : await pooled.statement(role, context, whoAmI);
           expect(rows.map(({ tenant, ...row }) => ({ ...row, tenant: tenant ?? '' }))).toEqual([expected]);
+          if (role === 'retrieve')
+            await pooled.statement(
+              role,
+              undefined,
+              sql`select * from bulkhead.hydrate_as(${contextJson(contextOf(1000 + i))}::text::json, '{}')`,
+            );
           if (i % 7 === 0)
             await expect(pooled.statement(role, context, sql`select 1 / 0`)).rejects.toMatchObject({
               sqlState: '22012',

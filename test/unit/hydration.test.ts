@@ -4,14 +4,17 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { chunkId } from '../../src/policy/ids.ts';
 import { authorize, type CallerIdentity } from '../../src/store/authority.ts';
 import { ReadableDocuments } from '../../src/store/passages.ts';
+import { contextJson, type SessionContext } from '../../src/store/session-context.ts';
 import { asSuperuser, SCHEME } from '../helpers/policy-tables.ts';
 import { openSpine, type Spine, type SpineDocument } from '../helpers/spine.ts';
 
 interface Settings {
-  readonly principals: string | null;
   readonly timeout: string;
   readonly role: string;
+  readonly others: string | null;
 }
+const SETTINGS = sql<Settings>`select current_setting('statement_timeout') as timeout, current_user::text as role,
+  current_setting('xbulkhead.principals', true) as others`;
 
 let spine: Spine;
 let open: SpineDocument;
@@ -51,28 +54,31 @@ describe('Hydration', () => {
     expect(rows).toEqual([{ passages: null }, { passages: null }]);
   });
 
-  it('leaves none of the caller’s settings behind, and takes no setting but theirs', async () => {
-    const settings = () =>
-      spine.database.statement(
-        'retrieve',
-        undefined,
-        sql<Settings>`select current_setting('bulkhead.principals', true) as principals,
-          current_setting('statement_timeout') as timeout, current_user::text as role`,
-      );
-    const before = await settings();
-    expect(await hydrated(spine.bob, [closed])).toEqual([closed.id]);
+  it('takes no setting but a caller’s', async () => {
     const others = JSON.stringify({ statement_timeout: '1', role: 'none', 'xbulkhead.principals': '{1}' });
-    const rows = await spine.database.statement(
-      'retrieve',
-      undefined,
-      sql<{
-        passages: unknown;
-      }>`select passages from bulkhead.hydrate_as(${others}::text::json, ${[...closed.chunks]}::bigint[])`,
+    const settings = await spine.database.unitOfWork('retrieve', undefined, async (trx) => {
+      const before = await SETTINGS.execute(trx);
+      const found = await sql<{ passages: unknown }>`
+        select passages from bulkhead.hydrate_as(${others}::text::json, ${[...closed.chunks]}::bigint[])`.execute(
+        trx,
+      );
+      expect(found.rows).toEqual([{ passages: null }]);
+      return [before, await SETTINGS.execute(trx)].map(({ rows }) => rows);
+    });
+    expect(settings[1]).toEqual(settings[0]);
+  });
+
+  it('is refused to one caller within the unit of work of another', async () => {
+    const [ann, bob] = await Promise.all(
+      [spine.ann, spine.bob].map((who) => authorize(spine.database, 'retrieve', SCHEME, who)),
     );
-    expect(rows).toEqual([{ passages: null }]);
-    const [after] = await settings();
-    expect(after?.principals ?? '').toBe('');
-    expect(after).toEqual({ ...before[0], principals: after?.principals });
+    const asBob = contextJson(bob?.context as SessionContext);
+    const within = spine.database.statement(
+      'retrieve',
+      ann?.context,
+      sql`select passages from bulkhead.hydrate_as(${asBob}::text::json, ${[...closed.chunks]}::bigint[])`,
+    );
+    await expect(within).rejects.toMatchObject({ sqlState: '42501' });
   });
 
   it('gives no chunk of a version that is not live', async () => {
