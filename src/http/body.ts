@@ -36,14 +36,17 @@ function declaredLength({ req }: Context): number | undefined {
   return isPlain ? Number(declared) : undefined;
 }
 
-const requireUtf8: MiddlewareHandler = async (c, next) => {
-  // cached by hono, which parses these bytes afterwards
-  const bytes = await c.req.arrayBuffer().catch((cause: unknown) => {
+const requireUtf8: MiddlewareHandler = async ({ req }, next) => {
+  const bytes = await req.arrayBuffer().catch((cause: unknown) => {
     throw new BulkheadError('invalid_request', 'The body ended before it was complete.', { cause });
   });
   if (!isUtf8(bytes)) throw new BulkheadError('malformed_json', 'The body is not UTF-8.');
+  // hono keeps promises here, whatever its types say; from bytes alone it makes a response and a stream to read a text
+  req.bodyCache.text = Promise.resolve(UTF8.decode(bytes)) as never;
   return next();
 };
+
+const UTF8 = new TextDecoder();
 
 /** The media type of the request, in lower case and without its parameters. */
 export function mediaTypeOf(contentType: string | undefined): string {

@@ -151,6 +151,13 @@ describe('a body', () => {
     expect([status, json.code]).toEqual([400, 'malformed_json']);
   });
 
+  it('that begins with a byte order mark is read without it', async () => {
+    const body = Buffer.from('\ufeff{"query":"ä","limit":0}');
+    const { status, json } = await send(RETRIEVE, 'application/json', body);
+    expect([status, json.code]).toEqual([400, 'invalid_request']);
+    expect(json.errors).toMatchObject([{ path: 'limit' }]);
+  });
+
   it.each(['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', undefined])(
     'sent as %s is refused',
     async (contentType) => {
